@@ -1,0 +1,1 @@
+//! `ast` to text: format_query, one line or pretty over several.

@@ -1,0 +1,1 @@
+//! Prometheus' PromQL test scripts: `load`, `eval`, `expect`.
