@@ -1,1 +1,138 @@
-//! placeholder while the crate's room is being built.
+//! Typed queries against any Prometheus API: Masthead's own, the real Prometheus, or an engine behind the same paths.
+//!
+//! The HTTP calls and the decoding are `prometheus-http-query`'s; here is what Masthead's commands need of an answer, as plain values.
+
+use std::time::Duration;
+
+use prometheus_http_query::{Client as Api, Error as ApiError};
+
+pub use prometheus_http_query::response::{Data, InstantVector, RangeVector, Sample};
+
+/// Why an answer could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The address is no address.
+    #[error("{url} is not an address of a Prometheus API ({reason}); give one such as http://127.0.0.1:9090")]
+    Url {
+        /// As given.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Nobody answered, or not in HTTP.
+    #[error("asking {url}: {reason}. Is `masthead up` (or Prometheus) running there? --url names another address")]
+    Connect {
+        /// Where.
+        url: String,
+        /// The whole chain of causes.
+        reason: String,
+    },
+    /// The server answered with an error.
+    #[error("{message}")]
+    Query {
+        /// Upstream's error type, such as `bad_data`.
+        kind: String,
+        /// The server's own words, with the position of a fault in the query.
+        message: String,
+    },
+    /// The answer is not what the API promises.
+    #[error("the answer of {url} could not be read: {reason}")]
+    Answer {
+        /// Where.
+        url: String,
+        /// What did not fit.
+        reason: String,
+    },
+}
+
+/// One labelled series of an answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Series {
+    /// Label pairs, sorted by name.
+    pub labels: Vec<(String, String)>,
+    /// `(seconds since the epoch, value)`, rising.
+    pub points: Vec<(f64, f64)>,
+}
+
+/// Asks one server.
+#[derive(Clone)]
+pub struct Client {
+    api: Api,
+    url: String,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Without the address: it may hold a password.
+        f.debug_struct("Client").finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// A client of the API at `url` (`http://host:port`, credentials may stand in it).
+    ///
+    /// # Errors
+    /// [`ClientError::Url`] when it is no such address.
+    pub fn new(url: &str, timeout: Duration) -> Result<Self, ClientError> {
+        let fault = |reason: String| ClientError::Url { url: url.to_owned(), reason };
+        let http = reqwest::Client::builder().timeout(timeout).build().map_err(|e| fault(chain(&e)))?;
+        let api = Api::from(http, url).map_err(|e| fault(e.to_string()))?;
+        Ok(Self { api, url: url.to_owned() })
+    }
+
+    /// An instant query; a scalar comes as one series without labels.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn query(&self, expr: &str) -> Result<Vec<Series>, ClientError> {
+        let answer = self.api.query(expr).post().await.map_err(|e| self.error(&e))?;
+        Ok(series_of(answer.data()))
+    }
+
+    /// A range query from `start_s` to `end_s` (seconds since the epoch) with steps of `step_s` seconds.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn query_range(&self, expr: &str, start_s: i64, end_s: i64, step_s: f64) -> Result<Vec<Series>, ClientError> {
+        let answer = self.api.query_range(expr, start_s, end_s, step_s).post().await.map_err(|e| self.error(&e))?;
+        Ok(series_of(answer.data()))
+    }
+
+    fn error(&self, error: &ApiError) -> ClientError {
+        match error {
+            ApiError::Prometheus(e) => {
+                ClientError::Query { kind: e.error_type().to_string(), message: e.message().to_owned() }
+            }
+            ApiError::Client(e) => ClientError::Connect { url: self.url.clone(), reason: chain(e) },
+            other => ClientError::Answer { url: self.url.clone(), reason: other.to_string() },
+        }
+    }
+}
+
+/// An error with its causes: the outermost of an HTTP client alone says little.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    text
+}
+
+fn series_of(data: &Data) -> Vec<Series> {
+    match data {
+        Data::Vector(list) => {
+            list.iter().map(|one| series(one.metric(), std::slice::from_ref(one.sample()))).collect()
+        }
+        Data::Matrix(list) => list.iter().map(|one| series(one.metric(), one.samples())).collect(),
+        Data::Scalar(sample) => vec![series(&std::collections::HashMap::new(), std::slice::from_ref(sample))],
+    }
+}
+
+fn series(labels: &std::collections::HashMap<String, String>, samples: &[Sample]) -> Series {
+    let mut labels: Vec<_> = labels.iter().map(|(n, v)| (n.clone(), v.clone())).collect();
+    labels.sort();
+    Series { labels, points: samples.iter().map(|s| (s.timestamp(), s.value())).collect() }
+}

@@ -1,1 +1,21 @@
-//! Masthead.
+//! Masthead: the async shell around the core crates.
+//!
+//! `cli` reads the command line, `app` wires a running process together, `api` and `web` serve it, `config`
+//! reads `masthead.yml`, `scrape` and `remote_write` bring samples in. The only clock is [`clock`].
+
+pub mod api;
+pub mod app;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod ingest;
+pub mod remote_write;
+pub mod scrape;
+pub mod web;
+pub mod web_config;
+
+/// Makes rustls use ring. Called once at the start of whatever speaks TLS; a second call changes nothing.
+pub fn install_tls_provider() {
+    // An error only says that a provider is installed already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}

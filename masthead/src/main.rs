@@ -1,1 +1,17 @@
-fn main() {}
+//! The `masthead` program: parses the command line and prints what went wrong.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    match masthead::cli::run(masthead::cli::Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nothing can be done when standard error is closed.
+            let _ = writeln!(std::io::stderr(), "masthead: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

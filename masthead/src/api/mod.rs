@@ -1,0 +1,271 @@
+//! The HTTP API: one table of routes, in Prometheus' shapes.
+//!
+//! A handler takes the shared [`Api`] and the request's [`Params`] and gives a response or an [`ApiError`]; what errors look like
+//! on the wire is `error.rs`' business alone. Paths that are not the API's are the web page's.
+
+pub mod error;
+pub mod json;
+pub mod params;
+pub mod runner;
+
+mod query;
+mod series;
+mod status;
+mod write;
+
+use std::future::Future;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, Response, header};
+use axum::middleware::{self, Next};
+use axum::response::IntoResponse;
+use axum::routing::{MethodRouter, get, post};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use tower_http::compression::CompressionLayer;
+
+use crate::api::error::{ApiError, ErrorType};
+use crate::api::params::Params;
+use crate::api::runner::Runner;
+use crate::app::metrics::Metrics;
+use crate::remote_write::Receiver;
+use crate::scrape::Targets;
+use crate::web::assets;
+use crate::web_config::WebConfig;
+
+/// A query form larger than this is refused.
+const MAX_FORM_BYTES: usize = 1 << 20;
+/// A compressed remote-write body larger than this is refused; senders use some 100 kB.
+const MAX_WRITE_BYTES: usize = 32 << 20;
+/// A body that has not arrived by then is given up.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What the handlers share.
+#[derive(Debug)]
+pub struct Api {
+    /// The store.
+    pub db: Arc<tsdb::Db>,
+    /// Runs queries.
+    pub runner: Runner,
+    /// What is scraped and collected, with its state.
+    pub targets: Arc<Targets>,
+    /// Takes remote write.
+    pub receiver: Arc<Receiver>,
+    /// Masthead's own metrics.
+    pub metrics: Arc<Metrics>,
+    /// For `/metrics/node`: a collector of its own, so that a reader never disturbs the tick.
+    pub host: Mutex<collect::HostCollector>,
+    /// What the status pages say.
+    pub about: About,
+}
+
+/// Facts that do not change while the process runs.
+#[derive(Debug, Clone)]
+pub struct About {
+    /// When the process started.
+    pub start_ms: i64,
+    /// The name of this machine.
+    pub hostname: String,
+    /// The configuration in force, secrets hidden.
+    pub config_yaml: String,
+    /// Flags by name with their values.
+    pub flags: Vec<(String, String)>,
+    /// Retention in words, as `15d or 5GiB`.
+    pub retention: String,
+    /// The working directory.
+    pub cwd: String,
+    /// Distance of the local ticks.
+    pub interval_ms: i64,
+}
+
+type Shared = State<Arc<Api>>;
+type Answer = Result<Response<Body>, ApiError>;
+
+/// A route that reads: GET, HEAD, and POST with a form.
+fn read<F, Fut>(handler: F) -> MethodRouter<Arc<Api>>
+where
+    F: Fn(Arc<Api>, Params) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = Answer> + Send + 'static,
+{
+    let posted = handler.clone();
+    get(move |State(api): Shared, request: Request| async move {
+        handler(api, Params::new(request.uri().query(), None)).await
+    })
+    .post(move |State(api): Shared, request: Request| async move {
+        let query = request.uri().query().map(str::to_owned);
+        let body = read_body(request, MAX_FORM_BYTES).await?;
+        posted(api, Params::new(query.as_deref(), Some(&body))).await
+    })
+}
+
+/// All routes, with authentication, the cross-site guard, compression and our own counters around them.
+pub fn router(api: Arc<Api>, web_config: Arc<WebConfig>) -> Router {
+    let counted = Arc::clone(&api.metrics);
+    Router::new()
+        .route("/api/v1/query", read(query::instant))
+        .route("/api/v1/query_range", read(query::range))
+        .route("/api/v1/query_exemplars", read(query::exemplars))
+        .route("/api/v1/format_query", read(query::format))
+        .route("/api/v1/series", read(series::series))
+        .route("/api/v1/labels", read(series::names))
+        .route("/api/v1/label/{name}/values", get(label_values))
+        .route("/api/v1/metadata", read(status::metadata))
+        .route("/api/v1/targets", read(status::targets))
+        .route("/api/v1/targets/metadata", read(status::targets_metadata))
+        .route("/api/v1/rules", read(status::rules))
+        .route("/api/v1/alerts", read(status::alerts))
+        .route("/api/v1/alertmanagers", read(status::alertmanagers))
+        .route("/api/v1/status/buildinfo", read(status::buildinfo))
+        .route("/api/v1/status/runtimeinfo", read(status::runtimeinfo))
+        .route("/api/v1/status/flags", read(status::flags))
+        .route("/api/v1/status/config", read(status::config))
+        .route("/api/v1/status/tsdb", read(status::tsdb))
+        .route("/api/v1/write", post(write::write).layer(middleware::from_fn(same_site)))
+        .route("/-/healthy", get(|| async { "Masthead is Healthy.\n" }))
+        .route("/-/ready", get(|| async { "Masthead is Ready.\n" }))
+        .route("/metrics", get(status::own_metrics))
+        .route("/metrics/node", get(status::node_metrics))
+        .route("/api/{*rest}", get(unknown).post(unknown))
+        .fallback(assets::serve)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(CompressionLayer::new().gzip(true))
+        .layer(middleware::from_fn(headers))
+        .layer(middleware::from_fn_with_state(web_config, authenticate))
+        .layer(middleware::from_fn_with_state(counted, count))
+        .with_state(api)
+}
+
+async fn label_values(State(api): Shared, Path(name): Path<String>, request: Request) -> Answer {
+    series::values(api, name, Params::new(request.uri().query(), None)).await
+}
+
+async fn unknown(request: Request) -> ApiError {
+    let path = request.uri().path();
+    ApiError::new(ErrorType::NotFound, format!("there is no {path}; the API's paths are Prometheus' under /api/v1/"))
+}
+
+async fn wrong_method(request: Request) -> ApiError {
+    let text = format!("{} is not allowed on {}", request.method(), request.uri().path());
+    ApiError::new(ErrorType::MethodNotAllowed, text)
+}
+
+/// The whole body, up to a limit of bytes and of time.
+async fn read_body(request: Request, limit: usize) -> Result<Bytes, ApiError> {
+    let too_large = || {
+        let text = format!("the request body is larger than {limit} bytes; send less in one request");
+        ApiError::new(ErrorType::TooLarge, text)
+    };
+    let said = request.headers().get(header::CONTENT_LENGTH);
+    if said.and_then(|v| v.to_str().ok()?.parse::<usize>().ok()).is_some_and(|len| len > limit) {
+        return Err(too_large());
+    }
+    let body = Limited::new(request.into_body(), limit);
+    let collected = tokio::time::timeout(BODY_TIMEOUT, body.collect()).await.map_err(|_| {
+        let text = format!("the request body did not arrive within {} s", BODY_TIMEOUT.as_secs());
+        ApiError::new(ErrorType::Timeout, text)
+    })?;
+    match collected {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(e) if e.downcast_ref::<LengthLimitError>().is_some() => Err(too_large()),
+        Err(e) => Err(ApiError::new(ErrorType::BadData, format!("reading the request body: {e}"))),
+    }
+}
+
+/// Answers with a JSON text.
+fn json_response(text: String) -> Response<Body> {
+    let mut response = Response::new(Body::from(text));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// Refuses what a browser sends on behalf of another site, on routes that change something.
+async fn same_site(request: Request, next: Next) -> Response<Body> {
+    if request.method() != Method::GET && is_cross_site(request.headers()) {
+        let text = "a page of another site sent this request and it would change data; it was refused. \
+                    Programs that write should not send an Origin header of another host";
+        return ApiError::new(ErrorType::Forbidden, text).into_response();
+    }
+    next.run(request).await
+}
+
+fn is_cross_site(headers: &HeaderMap) -> bool {
+    let text = |name| headers.get(name).and_then(|v: &HeaderValue| v.to_str().ok());
+    if matches!(text(header::HeaderName::from_static("sec-fetch-site")), Some("cross-site" | "same-site")) {
+        return true;
+    }
+    let Some(origin) = text(header::ORIGIN) else { return false };
+    let origin_host = origin.split_once("://").map_or(origin, |(_, host)| host);
+    text(header::HOST).is_none_or(|host| !origin_host.eq_ignore_ascii_case(host))
+}
+
+/// Headers of every answer: what the page may load, and that nobody may frame or sniff it.
+async fn headers(request: Request, next: Next) -> Response<Body> {
+    const FIXED: [(&str, &str); 4] = [
+        (
+            "content-security-policy",
+            "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+             connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+        ),
+        ("x-content-type-options", "nosniff"),
+        ("referrer-policy", "no-referrer"),
+        ("x-frame-options", "DENY"),
+    ];
+    let mut response = next.run(request).await;
+    for (name, value) in FIXED {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// Asks for a password where the web configuration has users.
+async fn authenticate(State(web): State<Arc<WebConfig>>, request: Request, next: Next) -> Response<Body> {
+    if web.has_users() {
+        let header = request.headers().get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).map(str::to_owned);
+        let checked = Arc::clone(&web);
+        // bcrypt takes tens of milliseconds by design: not on the threads that serve everybody.
+        let good = tokio::task::spawn_blocking(move || checked.authorized(header.as_deref())).await;
+        if !good.unwrap_or(false) {
+            return error::unauthorized();
+        }
+    }
+    next.run(request).await
+}
+
+/// Counts requests by route and code.
+async fn count(State(metrics): State<Arc<Metrics>>, request: Request, next: Next) -> Response<Body> {
+    let route = request
+        .extensions()
+        .get::<axum::extract::MatchedPath>()
+        .map_or_else(|| "page".to_owned(), |path| path.as_str().to_owned());
+    let started = crate::clock::instant();
+    let response = next.run(request).await;
+    metrics.request(&route, error::code_label(&response), started.elapsed());
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(pairs: &[(&'static str, &str)], want: bool) {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.insert(*name, value.parse().unwrap());
+        }
+        assert_eq!(is_cross_site(&headers), want, "{pairs:?}");
+    }
+
+    #[test]
+    fn requests_of_other_sites_are_known() {
+        check(&[("host", "localhost:9090")], false);
+        check(&[("host", "localhost:9090"), ("origin", "http://localhost:9090")], false);
+        check(&[("host", "localhost:9090"), ("origin", "http://evil.example")], true);
+        check(&[("host", "localhost:9090"), ("origin", "http://localhost:8080")], true);
+        check(&[("host", "a"), ("origin", "null")], true);
+        check(&[("host", "a"), ("sec-fetch-site", "cross-site")], true);
+        check(&[("host", "a"), ("sec-fetch-site", "same-origin")], false);
+    }
+}

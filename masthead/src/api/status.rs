@@ -1,0 +1,245 @@
+//! What is going on: targets, metadata, the status pages, and our own metrics.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderValue, Response, header};
+use serde_json::{Value, json};
+
+use crate::api::error::{ApiError, ErrorType};
+use crate::api::params::Params;
+use crate::api::{Api, json_response};
+use crate::clock;
+
+fn success(data: &Value) -> Response<Body> {
+    json_response(json!({ "status": "success", "data": data }).to_string())
+}
+
+/// RFC 3339 in UTC, as Go prints a `time.Time`.
+fn rfc3339(t_ms: i64) -> String {
+    jiff::Timestamp::from_millisecond(t_ms).map_or_else(|_| "0001-01-01T00:00:00Z".to_owned(), |t| t.to_string())
+}
+
+/// `GET /api/v1/metadata?metric=&limit=`
+pub(super) async fn metadata(api: Arc<Api>, params: Params) -> Result<Response<Body>, ApiError> {
+    let limit = params.limit("limit")?;
+    let per_metric = params.limit("limit_per_metric")?;
+    let wanted = params.get("metric");
+    let mut data = serde_json::Map::new();
+    for (metric, entries) in api.targets.metadata() {
+        if wanted.is_some_and(|w| w != metric) {
+            continue;
+        }
+        if limit > 0 && data.len() >= limit {
+            break;
+        }
+        let most = if per_metric == 0 { usize::MAX } else { per_metric };
+        let entries: Vec<Value> = entries
+            .iter()
+            .take(most)
+            .map(|m| json!({ "type": m.kind.as_str(), "help": m.help, "unit": m.unit }))
+            .collect();
+        data.insert(metric, Value::Array(entries));
+    }
+    Ok(success(&Value::Object(data)))
+}
+
+/// `GET /api/v1/targets?state=active|dropped|any&scrapePool=`
+pub(super) async fn targets(api: Arc<Api>, params: Params) -> Result<Response<Body>, ApiError> {
+    let pool = params.get("scrapePool");
+    let state = params.get("state").unwrap_or("any").to_lowercase();
+    let active: Vec<Value> = if state == "dropped" {
+        Vec::new()
+    } else {
+        let snapshot = api.targets.snapshot();
+        snapshot.iter().filter(|t| pool.is_none_or(|p| p == t.job)).map(target_json).collect()
+    };
+    Ok(success(&json!({ "activeTargets": active, "droppedTargets": [], "droppedTargetCounts": {} })))
+}
+
+fn labels_json(labels: &model::Labels) -> Value {
+    Value::Object(labels.iter().map(|(n, v)| (n.to_owned(), Value::from(v))).collect())
+}
+
+fn seconds_text(ms: i64) -> String {
+    if ms % 60_000 == 0 && ms > 0 { format!("{}m", ms / 60_000) } else if ms % 1000 == 0 { format!("{}s", ms / 1000) } else { format!("{ms}ms") }
+}
+
+fn target_json(target: &crate::scrape::TargetStatus) -> Value {
+    json!({
+        "discoveredLabels": labels_json(&target.discovered_labels),
+        "labels": labels_json(&target.labels),
+        "scrapePool": target.job,
+        "scrapeUrl": target.scrape_url,
+        "globalUrl": target.global_url,
+        "lastError": target.last_error.as_deref().unwrap_or(""),
+        "lastScrape": rfc3339(target.last_scrape_ms.unwrap_or(-62_135_596_800_000)),
+        "lastScrapeDuration": target.last_duration_s,
+        "lastSamplesScraped": target.last_samples,
+        "health": target.health.as_str(),
+        "scrapeInterval": seconds_text(target.scrape_interval_ms),
+        "scrapeTimeout": seconds_text(target.scrape_timeout_ms),
+    })
+}
+
+/// `GET /api/v1/targets/metadata`: metadata by target.
+pub(super) async fn targets_metadata(api: Arc<Api>, params: Params) -> Result<Response<Body>, ApiError> {
+    let wanted = params.get("metric");
+    let limit = params.limit("limit")?;
+    let mut data = Vec::new();
+    for (labels, metric, m) in api.targets.target_metadata() {
+        if limit > 0 && data.len() >= limit {
+            break;
+        }
+        if wanted.is_none_or(|w| w == metric) {
+            data.push(json!({
+                "target": labels_json(&labels), "metric": metric,
+                "type": m.kind.as_str(), "help": m.help, "unit": m.unit,
+            }));
+        }
+    }
+    Ok(success(&Value::Array(data)))
+}
+
+/// `GET /api/v1/rules`: none yet.
+pub(super) async fn rules(_: Arc<Api>, _: Params) -> Result<Response<Body>, ApiError> {
+    Ok(success(&json!({ "groups": [] })))
+}
+
+/// `GET /api/v1/alerts`: none yet.
+pub(super) async fn alerts(_: Arc<Api>, _: Params) -> Result<Response<Body>, ApiError> {
+    Ok(success(&json!({ "alerts": [] })))
+}
+
+/// `GET /api/v1/alertmanagers`: none yet.
+pub(super) async fn alertmanagers(_: Arc<Api>, _: Params) -> Result<Response<Body>, ApiError> {
+    Ok(success(&json!({ "activeAlertmanagers": [], "droppedAlertmanagers": [] })))
+}
+
+/// `GET /api/v1/status/buildinfo`. `version` is the Prometheus version whose API this is: clients decide by it what
+/// they may ask for.
+pub(super) async fn buildinfo(_: Arc<Api>, _: Params) -> Result<Response<Body>, ApiError> {
+    Ok(success(&json!({
+        "version": "3.14.0",
+        "revision": "",
+        "branch": "",
+        "buildUser": "",
+        "buildDate": "",
+        "goVersion": "",
+        "application": "masthead",
+        "mastheadVersion": env!("CARGO_PKG_VERSION"),
+    })))
+}
+
+/// `GET /api/v1/status/runtimeinfo`
+pub(super) async fn runtimeinfo(api: Arc<Api>, _: Params) -> Result<Response<Body>, ApiError> {
+    let stats = api.db.stats();
+    Ok(success(&json!({
+        "startTime": rfc3339(api.about.start_ms),
+        "CWD": api.about.cwd,
+        "hostname": api.about.hostname,
+        "serverTime": rfc3339(clock::now_ms()),
+        "reloadConfigSuccess": true,
+        "lastConfigTime": rfc3339(api.about.start_ms),
+        "corruptionCount": stats.corruptions,
+        "goroutineCount": 0,
+        "GOMAXPROCS": std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        "GOMEMLIMIT": 0,
+        "GOGC": "",
+        "GODEBUG": "",
+        "storageRetention": api.about.retention,
+        "collectionIntervalMs": api.about.interval_ms,
+    })))
+}
+
+/// `GET /api/v1/status/flags`
+pub(super) async fn flags(api: Arc<Api>, _: Params) -> Result<Response<Body>, ApiError> {
+    let flags = api.about.flags.iter().map(|(n, v)| (n.clone(), Value::from(v.as_str()))).collect();
+    Ok(success(&Value::Object(flags)))
+}
+
+/// `GET /api/v1/status/config`: the YAML in force, secrets hidden.
+pub(super) async fn config(api: Arc<Api>, _: Params) -> Result<Response<Body>, ApiError> {
+    Ok(success(&json!({ "yaml": api.about.config_yaml })))
+}
+
+/// `GET /api/v1/status/tsdb?limit=`
+pub(super) async fn tsdb(api: Arc<Api>, params: Params) -> Result<Response<Body>, ApiError> {
+    let limit = match params.limit("limit")? {
+        0 => 10,
+        limit => limit.min(10_000),
+    };
+    let db = Arc::clone(&api.db);
+    let (stats, top) = tokio::task::spawn_blocking(move || (db.stats(), db.head_cardinality(limit)))
+        .await
+        .map_err(|e| ApiError::new(ErrorType::Internal, format!("reading the head's statistics: {e}")))?;
+    let list = |rows: &[(String, u64)]| -> Vec<Value> {
+        rows.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect()
+    };
+    Ok(success(&json!({
+        "headStats": {
+            "numSeries": stats.head_series,
+            "numLabelPairs": top.label_pairs,
+            "chunkCount": stats.head_chunks,
+            "minTime": stats.head_min_ms.unwrap_or(i64::MAX),
+            "maxTime": stats.head_max_ms.unwrap_or(i64::MIN),
+        },
+        "seriesCountByMetricName": list(&top.series_by_metric),
+        "labelValueCountByLabelName": list(&top.values_by_label),
+        "memoryInBytesByLabelName": list(&top.bytes_by_label),
+        "seriesCountByLabelValuePair": list(&top.series_by_pair),
+        "blocks": stats.blocks.iter().map(|b| json!({
+            "name": b.name, "minTime": b.min_ms, "maxTime": b.max_ms,
+            "numSeries": b.series, "numSamples": b.samples, "bytes": b.bytes, "level": b.level,
+        })).collect::<Vec<_>>(),
+        "walBytes": stats.wal_bytes,
+    })))
+}
+
+fn text_response(text: String) -> Response<Body> {
+    let mut response = Response::new(Body::from(text));
+    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8; escaping=underscores");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}
+
+/// `GET /metrics`: Masthead itself.
+pub(super) async fn own_metrics(State(api): State<Arc<Api>>) -> Response<Body> {
+    let families = api.metrics.families(&api.db.stats());
+    let mut text = String::new();
+    model::encode_families(&families, &mut text);
+    text_response(text)
+}
+
+/// `GET /metrics/node`: the host, read now.
+pub(super) async fn node_metrics(State(api): State<Arc<Api>>) -> Result<Response<Body>, ApiError> {
+    let text = tokio::task::spawn_blocking(move || {
+        let mut collector = api.host.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let collection = crate::app::host::collect_timed(&mut collector, clock::now_ms());
+        let mut text = String::new();
+        model::encode_families(&collection.families, &mut text);
+        for outcome in collection.outcomes.iter().filter(|o| !o.success) {
+            if let Some(error) = &outcome.error {
+                let _ = writeln!(text, "# collector {} failed: {}", outcome.collector, error.to_string().replace('\n', " "));
+            }
+        }
+        text
+    })
+    .await
+    .map_err(|e| ApiError::new(ErrorType::Internal, format!("collecting the host's metrics: {e}")))?;
+    Ok(text_response(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn intervals_read_as_prometheus_prints_them() {
+        for (ms, want) in [(15_000, "15s"), (60_000, "1m"), (500, "500ms"), (90_000, "90s")] {
+            assert_eq!(seconds_text(ms), want);
+        }
+    }
+}

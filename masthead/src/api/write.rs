@@ -1,0 +1,41 @@
+//! `POST /api/v1/write`: remote write v1. The work is `remote_write`'s; here its outcome gets its HTTP shape.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{Response, header};
+
+use crate::api::error::{ApiError, ErrorType, no_content};
+use crate::api::{Api, MAX_WRITE_BYTES, read_body};
+use crate::remote_write::ReceiveErrorKind;
+
+pub(super) async fn write(State(api): State<Arc<Api>>, request: Request) -> Result<Response<Body>, ApiError> {
+    let text = |name| {
+        let value = request.headers().get(name).and_then(|v: &axum::http::HeaderValue| v.to_str().ok());
+        value.map(str::to_owned)
+    };
+    let encoding = text(header::CONTENT_ENCODING);
+    let content_type = text(header::CONTENT_TYPE);
+    let body = read_body(request, MAX_WRITE_BYTES).await?;
+    let receiver = Arc::clone(&api.receiver);
+    // Decoding and the log's write are blocking work.
+    let received = tokio::task::spawn_blocking(move || {
+        receiver.receive(&body, encoding.as_deref(), content_type.as_deref())
+    })
+    .await
+    .map_err(|e| ApiError::new(ErrorType::Internal, format!("the receiver ended early: {e}")))?;
+    match received {
+        Ok(_) => Ok(no_content()),
+        Err(e) => {
+            let kind = match e.kind {
+                ReceiveErrorKind::BadRequest | ReceiveErrorKind::OutOfOrder => ErrorType::BadData,
+                ReceiveErrorKind::TooLarge => ErrorType::TooLarge,
+                ReceiveErrorKind::UnsupportedMediaType => ErrorType::UnsupportedMediaType,
+                // 500 tells the sender to try again.
+                ReceiveErrorKind::StoreFailed => ErrorType::Internal,
+            };
+            Err(ApiError::new(kind, e.to_string()))
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! The command line: what can be typed, and which function does it.
+//!
+//! Arguments are parsed in two steps: clap gives the raw words (this file), each command's file turns them into values that cannot be wrong.
+
+pub mod out;
+
+mod config_check;
+mod plot;
+mod promql_test;
+mod query;
+mod up;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+pub use up::UpArgs;
+
+const EXAMPLES: &str = "\
+Examples:
+  masthead up                                        watch this machine; page and API on 127.0.0.1:9090
+  masthead up --listen 0.0.0.0:9090 --web-config web.yml
+  masthead query 'node_load1'                        the value now
+  masthead query 'rate(node_cpu_seconds_total[5m])' --range 1h --step 15s
+  masthead config check masthead.yml
+  masthead completion bash > /etc/bash_completion.d/masthead";
+
+/// Prometheus monitoring for Docker hosts, in one binary.
+#[derive(Debug, Parser)]
+#[command(name = "masthead", version, after_help = EXAMPLES, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Watch this machine: collect, scrape, store, and serve the page and the API
+    Up(Box<UpArgs>),
+    /// Ask a running Masthead or Prometheus, and see a table or a plot
+    Query(query::QueryArgs),
+    /// Work with masthead.yml
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Work with PromQL
+    #[command(subcommand)]
+    Promql(PromqlCommand),
+    /// Print the completion script of a shell
+    Completion {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Read a configuration file and say what is wrong with it
+    Check {
+        /// The file
+        #[arg(default_value = "masthead.yml")]
+        file: std::path::PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum PromqlCommand {
+    /// Run PromQL test scripts (Prometheus' format) against this engine
+    #[command(after_help = "Example:\n  masthead promql test my-rules.test more/*.test")]
+    Test {
+        /// The scripts
+        #[arg(required = true)]
+        files: Vec<std::path::PathBuf>,
+        /// Print only the totals
+        #[arg(long)]
+        quiet: bool,
+    },
+    /// Print a query laid out over several lines
+    Fmt {
+        /// The query
+        expr: String,
+    },
+}
+
+/// Does what the command line says.
+///
+/// # Errors
+/// What the command could not do; the text is for the person who typed it.
+pub fn run(cli: Cli) -> anyhow::Result<()> {
+    match cli.command {
+        Command::Up(args) => up::run(*args),
+        Command::Query(args) => query::run(&args),
+        Command::Config(ConfigCommand::Check { file }) => config_check::run(&file),
+        Command::Promql(PromqlCommand::Test { files, quiet }) => promql_test::run(&files, quiet),
+        Command::Promql(PromqlCommand::Fmt { expr }) => {
+            let parsed = promql::parser::parse(&expr)?;
+            out::line(&promql::printer::pretty(&parsed))
+        }
+        Command::Completion { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "masthead", &mut script);
+            out::bytes(&script)
+        }
+    }
+}

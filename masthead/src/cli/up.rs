@@ -1,0 +1,245 @@
+//! `masthead up`: flags to checked options, signals, and what is printed at the start.
+
+use std::fmt::Write as _;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::Args;
+use tokio_util::sync::CancellationToken;
+
+use crate::api::params::duration_ms;
+use crate::app::{self, Started, UpOptions, data_dir};
+use crate::cli::out;
+use crate::config::{Config, parse_size};
+use crate::web_config::WebConfig;
+
+/// Flags of `up`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  masthead up                                   no configuration needed
+  masthead up --config masthead.yml             scrape other exporters too
+  masthead up --retention-time 90d --retention-size 20GB
+  masthead up --listen 0.0.0.0:9090 --web-config web.yml")]
+pub struct UpArgs {
+    /// Address of the page and the API
+    #[arg(long, default_value = "127.0.0.1:9090", value_name = "HOST:PORT")]
+    listen: String,
+    /// Folder of the data [default: /var/lib/masthead for root, else the XDG data folder]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Configuration; without it this machine is watched with the defaults
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Keep samples so long
+    #[arg(long, default_value = "15d", value_name = "DURATION")]
+    retention_time: String,
+    /// Keep at most so much [default: 5 % of the disk, at least 1GB]
+    #[arg(long, value_name = "SIZE")]
+    retention_size: Option<String>,
+    /// Users and TLS, in the format of Prometheus' web.yml
+    #[arg(long, value_name = "FILE")]
+    web_config: Option<PathBuf>,
+    /// Listen beyond loopback without a password
+    #[arg(long)]
+    insecure: bool,
+    /// Sync the write-ahead log at the latest after so long
+    #[arg(long, default_value = "5s", value_name = "DURATION")]
+    wal_sync: String,
+    /// End a query after so long
+    #[arg(long, default_value = "2m", value_name = "DURATION")]
+    query_timeout: String,
+    /// Run so many queries at the same time
+    #[arg(long, default_value_t = 20, value_name = "N")]
+    query_max_concurrency: usize,
+    /// A query may hold so many samples at once
+    #[arg(long, default_value_t = 50_000_000, value_name = "N")]
+    query_max_samples: usize,
+    /// An instant selector sees samples up to so old
+    #[arg(long, default_value = "5m", value_name = "DURATION")]
+    query_lookback_delta: String,
+    /// What is logged: error, warn, info, debug
+    #[arg(long, default_value = "info", value_name = "LEVEL")]
+    log_level: tracing::Level,
+}
+
+fn positive_ms(flag: &str, text: &str) -> anyhow::Result<i64> {
+    duration_ms(text)
+        .filter(|ms| *ms > 0)
+        .ok_or_else(|| anyhow::anyhow!("--{flag} {text}: not a duration; write it as 15s, 5m, 12h or 15d"))
+}
+
+fn listen_address(text: &str) -> anyhow::Result<SocketAddr> {
+    let full = if text.starts_with(':') { format!("0.0.0.0{text}") } else { text.to_owned() };
+    let mut found = full
+        .to_socket_addrs()
+        .map_err(|e| anyhow::anyhow!("--listen {text}: {e}; write it as HOST:PORT, such as 127.0.0.1:9090"))?;
+    found.next().ok_or_else(|| anyhow::anyhow!("--listen {text}: that name has no address"))
+}
+
+impl UpArgs {
+    fn check(&self) -> anyhow::Result<UpOptions> {
+        let retention_size = self.retention_size.as_deref().map(|text| {
+            parse_size(text).filter(|bytes| *bytes > 0).ok_or_else(|| {
+                anyhow::anyhow!("--retention-size {text}: not a size; write it as 500MB, 20GB or 1TB")
+            })
+        });
+        let data_dir = match &self.data_dir {
+            Some(dir) => dir.clone(),
+            None => data_dir::default_path()?,
+        };
+        let config = match &self.config {
+            Some(file) => Config::load(file)?,
+            None => Config::default(),
+        };
+        let web_config = match &self.web_config {
+            Some(file) => WebConfig::load(file)?,
+            None => WebConfig::default(),
+        };
+        let timeout_ms = u64::try_from(positive_ms("query-timeout", &self.query_timeout)?)?;
+        let lookback_ms = positive_ms("query-lookback-delta", &self.query_lookback_delta)?;
+        anyhow::ensure!(self.query_max_concurrency > 0, "--query-max-concurrency 0: at least one query must be able to run");
+        anyhow::ensure!(self.query_max_samples > 0, "--query-max-samples 0: a query must be able to hold samples");
+        Ok(UpOptions {
+            listen: listen_address(&self.listen)?,
+            retention_ms: positive_ms("retention-time", &self.retention_time)?,
+            retention_bytes: retention_size.transpose()?,
+            insecure: self.insecure,
+            wal_sync_ms: u64::try_from(positive_ms("wal-sync", &self.wal_sync)?)?,
+            limits: app::limits(self.query_max_concurrency, timeout_ms, self.query_max_samples, lookback_ms),
+            flags: self.flags(&data_dir),
+            data_dir,
+            config,
+            web_config,
+        })
+    }
+
+    /// The flags as the status page shows them.
+    fn flags(&self, data_dir: &Path) -> Vec<(String, String)> {
+        let path = |p: &Option<PathBuf>| p.as_ref().map(|p| p.display().to_string()).unwrap_or_default();
+        [
+            ("listen", self.listen.clone()),
+            ("data-dir", data_dir.display().to_string()),
+            ("config", path(&self.config)),
+            ("retention-time", self.retention_time.clone()),
+            ("retention-size", self.retention_size.clone().unwrap_or_default()),
+            ("web-config", path(&self.web_config)),
+            ("insecure", self.insecure.to_string()),
+            ("wal-sync", self.wal_sync.clone()),
+            ("query-timeout", self.query_timeout.clone()),
+            ("query-max-concurrency", self.query_max_concurrency.to_string()),
+            ("query-max-samples", self.query_max_samples.to_string()),
+            ("query-lookback-delta", self.query_lookback_delta.clone()),
+            ("log-level", self.log_level.to_string().to_lowercase()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into()
+    }
+}
+
+pub(super) fn run(args: UpArgs) -> anyhow::Result<()> {
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_max_level(args.log_level)
+        .with_target(false)
+        .init();
+    crate::install_tls_provider();
+    let options = args.check()?;
+    drop(args);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(std::thread::available_parallelism().map_or(2, |n| n.get().min(4)))
+        .max_blocking_threads(64)
+        .enable_all()
+        .build()
+        .context("starting the async runtime")?;
+    let stop = CancellationToken::new();
+    runtime.spawn(until_signal(stop.clone()));
+    let outcome = runtime.block_on(app::run(options, stop, |started| {
+        // A closed standard output must not stop the monitoring.
+        let _ = out::line(&greeting(started));
+    }));
+    // A query that is still running has been told to stop; nobody waits for it.
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn until_signal(stop: CancellationToken) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        tracing::error!("signals cannot be handled; Ctrl-C will end the process without a last sync");
+        return;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    tracing::info!("stopping");
+    stop.cancel();
+}
+
+/// Where to look, and how to get there from one's own computer when this is an SSH session.
+fn greeting(started: &Started) -> String {
+    let scheme = if started.https { "https" } else { "http" };
+    let address = started.address;
+    let shown = if address.ip().is_unspecified() {
+        format!("{scheme}://{}:{}/  (on every address of this machine)", started.hostname, address.port())
+    } else {
+        format!("{scheme}://{address}/")
+    };
+    let mut text = format!(
+        "Masthead {} watches {}, every {} s\n  page   {shown}\n  data   {} (kept {})",
+        env!("CARGO_PKG_VERSION"),
+        started.hostname,
+        started.interval_ms / 1000,
+        started.data_dir.display(),
+        started.retention,
+    );
+    let ssh = std::env::var("SSH_CONNECTION").ok();
+    let user = std::env::var("USER").unwrap_or_else(|_| "root".to_owned());
+    if let Some(line) = ssh.and_then(|connection| ssh_line(&connection, &user, started.address)) {
+        let port = started.address.port();
+        let _ = write!(text, "\n  to see the page in your own browser, run there\n      {line}\n  and open {scheme}://localhost:{port}/");
+    }
+    text
+}
+
+/// The `ssh -L` line, from `SSH_CONNECTION` (`client port server port`); not needed beyond loopback.
+fn ssh_line(connection: &str, user: &str, address: SocketAddr) -> Option<String> {
+    if !address.ip().is_loopback() {
+        return None;
+    }
+    let fields: Vec<&str> = connection.split_whitespace().collect();
+    let [_, _, server, ssh_port] = fields.as_slice() else { return None };
+    let port = address.port();
+    let option = if *ssh_port == "22" { String::new() } else { format!(" -p {ssh_port}") };
+    Some(format!("ssh -N -L {port}:{address}{option} {user}@{server}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ssh_session_gets_its_tunnel() {
+        let address = "127.0.0.1:9090".parse().unwrap();
+        let line = |connection| ssh_line(connection, "ann", address);
+        assert_eq!(
+            line("198.51.100.7 50000 203.0.113.9 22").unwrap(),
+            "ssh -N -L 9090:127.0.0.1:9090 ann@203.0.113.9"
+        );
+        assert_eq!(
+            line("198.51.100.7 50000 203.0.113.9 2222").unwrap(),
+            "ssh -N -L 9090:127.0.0.1:9090 -p 2222 ann@203.0.113.9"
+        );
+        assert_eq!(line("garbage"), None);
+        assert_eq!(ssh_line("a 1 b 22", "ann", "0.0.0.0:9090".parse().unwrap()), None);
+    }
+
+    #[test]
+    fn flags_that_are_wrong_say_how_they_are_written() {
+        assert!(positive_ms("retention-time", "fifteen").unwrap_err().to_string().contains("15d"));
+        assert!(listen_address("nowhere").unwrap_err().to_string().contains("HOST:PORT"));
+        assert_eq!(listen_address(":80").unwrap().to_string(), "0.0.0.0:80");
+    }
+}
