@@ -58,7 +58,9 @@ pub(crate) fn from_yaml(error: &serde_saphyr::Error) -> Fault {
         other => {
             // The crate's text ends with its own form of the place, which stands at the front of ours.
             let text = other.to_string();
-            let cut = text.find(" at line ").or_else(|| text.find("\n")).unwrap_or(text.len());
+            // It may also name a setting of the parser, which is of no use to the reader.
+            let ends = [" at line ", "\n", ", set DuplicateKeyPolicy"];
+            let cut = ends.iter().filter_map(|end| text.find(end)).min().unwrap_or(text.len());
             text.get(..cut).unwrap_or(&text).to_owned()
         }
     };

@@ -70,6 +70,18 @@ masthead:
 }
 
 #[test]
+fn the_collection_interval_follows_what_is_written() {
+    for (text, secs) in [
+        ("", 15),
+        ("global: {scrape_interval: 40s}\n", 40),
+        ("global: {scrape_interval: 40s}\nmasthead: {collect: {enabled: false, interval: 7s}}\n", 7),
+        ("masthead: {collect: {rootfs: /}}\n", 15),
+    ] {
+        assert_eq!(parse(text).unwrap().masthead.collect.interval, Duration::from_secs(secs), "{text:?}");
+    }
+}
+
+#[test]
 fn nothing_written_is_the_default() {
     for text in ["", "\n# only a comment\n", "---\n", "global:\n", "scrape_configs:\n", "scrape_configs: []\nmasthead:\n"] {
         assert_eq!(parse(text).unwrap(), Config::default(), "{text:?}");
@@ -127,24 +139,23 @@ fn wrong_keys_name_the_right_ones() {
 
 #[test]
 fn wrong_values_say_what_is_right() {
-    // The caret column is where the wrong value begins; quoted scalars begin at their text's first quote.
     let job = |rest: &str| format!("scrape_configs:\n- job_name: a\n  {rest}\n");
     for (text, place, part) in [
         ("global:\n  scrape_interval: 5x\n".to_owned(), "2:20", "not a duration"),
         ("global: {scrape_interval: 0s}\n".to_owned(), "1:27", "greater than 0"),
         ("global: {scrape_interval: 5s, scrape_timeout: 6s}\n".to_owned(), "1:47", "greater than the scrape_interval 5s"),
-        (job("scrape_timeout: 1m"), "3:19", "scrape_timeout 1m is greater"),
+        (job("scrape_timeout: 2m"), "3:19", "scrape_timeout 2m is greater"),
         (job("body_size_limit: 10"), "3:20", "not a size"),
         (job("scheme: ftp"), "3:11", "neither http nor https"),
         (job("metrics_path: metrics"), "3:17", "slash"),
         (job("metrics_path: /m?x=1"), "3:17", "params"),
-        (job("static_configs: [{targets: ['http://a/metrics']}]"), "3:30", "scheme"),
-        (job("static_configs: [{targets: ['a:99999']}]"), "3:30", "port"),
-        (job("static_configs: [{targets: ['a b:1']}]"), "3:30", "character"),
-        (job("static_configs: [{targets: [':80']}]"), "3:30", "host is missing"),
-        (job("static_configs: [{targets: ['[::1:80']}]"), "3:30", "bracket"),
+        (job("static_configs: [{targets: ['http://a/metrics']}]"), "3:31", "scheme"),
+        (job("static_configs: [{targets: ['a:99999']}]"), "3:31", "port"),
+        (job("static_configs: [{targets: ['a b:1']}]"), "3:31", "character"),
+        (job("static_configs: [{targets: [':80']}]"), "3:31", "host is missing"),
+        (job("static_configs: [{targets: ['[::1:80']}]"), "3:31", "bracket"),
         (job("static_configs: [{labels: {__address__: x}}]"), "3:43", "relabelling"),
-        (job("static_configs: [{labels: {'': x}}]"), "3:33", "empty"),
+        (job("static_configs: [{labels: {'': x}}]"), "3:34", "empty"),
         (job("static_configs: [{labels: {__name__: x}}]"), "3:40", "metric's name"),
         (job("tls_config: {ca_file: /no/such/file}"), "3:25", "not there"),
         (job("tls_config: {server_name: 'a b'}"), "3:29", "not a host name"),
@@ -154,15 +165,15 @@ fn wrong_values_say_what_is_right() {
         (job("authorization: {}"), "3:18", "needs credentials"),
         (job("basic_auth: {username: u}\n  authorization: {credentials: x}"), "4:18", "at most one"),
         (job("honor_labels: maybe"), "3:17", "bool"),
-        (job("sample_limit: -1"), "3:17", ""),
+        (job("sample_limit: -1"), "3:17", "u64"),
         ("scrape_configs:\n- job_name: a\n- job_name: a\n".to_owned(), "3:13", "already used in line 2"),
         ("scrape_configs:\n- scheme: http\n".to_owned(), "2:3", "no job_name"),
         ("scrape_configs:\n- job_name: ''\n".to_owned(), "2:13", "empty"),
         ("masthead: {collect: {procfs: /no/such}}\n".to_owned(), "1:30", "not a folder"),
-        ("global:\n  scrape_interval: 5s\n  scrape_interval: 6s\n".to_owned(), "3:3", "uplicate"),
-        ("global: [\n".to_owned(), "2:1", ""),
+        ("global:\n  scrape_interval: 5s\n  scrape_interval: 6s\n".to_owned(), "3:3", "duplicate mapping key: scrape_interval"),
+        ("global: [\n".to_owned(), "1:9", "mapping"),
     ] {
-        eprintln!("{place} {:?}", parse(&text)); let _ = part;
+        check_error(&text, place, &[part]);
     }
 }
 

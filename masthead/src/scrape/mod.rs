@@ -1,1 +1,2 @@
-//! x
+//! Scraping.
+pub mod exposition;
