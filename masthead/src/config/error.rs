@@ -40,11 +40,20 @@ pub(crate) struct Fault {
 
 impl Fault {
     pub(crate) fn at(location: serde_saphyr::Location, message: impl Into<String>) -> Self {
-        Self { line: location.line().max(1), column: location.column().max(1), message: message.into() }
+        Self {
+            line: location.line().max(1),
+            column: location.column().max(1),
+            message: message.into(),
+        }
     }
 
     pub(crate) fn in_file(self, path: &Path) -> ConfigError {
-        ConfigError::At { path: path.to_owned(), line: self.line, column: self.column, message: self.message }
+        ConfigError::At {
+            path: path.to_owned(),
+            line: self.line,
+            column: self.column,
+            message: self.message,
+        }
     }
 }
 
@@ -60,7 +69,11 @@ pub(crate) fn from_yaml(error: &serde_saphyr::Error) -> Fault {
             let text = other.to_string();
             // It may also name a setting of the parser, which is of no use to the reader.
             let ends = [" at line ", "\n", ", set DuplicateKeyPolicy"];
-            let cut = ends.iter().filter_map(|end| text.find(end)).min().unwrap_or(text.len());
+            let cut = ends
+                .iter()
+                .filter_map(|end| text.find(end))
+                .min()
+                .unwrap_or(text.len());
             text.get(..cut).unwrap_or(&text).to_owned()
         }
     };
@@ -79,7 +92,10 @@ fn unknown_key(field: &str, expected: &[&'static str]) -> String {
     let mut fitting: Vec<&str> = expected.to_vec();
     fitting.sort_unstable();
     let hint = closest(field, &fitting).map_or(String::new(), |best| format!("; did you mean {best:?}?"));
-    format!("unknown key {field:?} {name}{hint} (keys that fit: {})", fitting.join(", "))
+    format!(
+        "unknown key {field:?} {name}{hint} (keys that fit: {})",
+        fitting.join(", ")
+    )
 }
 
 /// The candidate nearest to a mistyped word, if one is near: at most a third of its letters differ.

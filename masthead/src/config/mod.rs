@@ -228,7 +228,11 @@ impl Default for Collect {
 impl Default for Config {
     /// What runs without a file: the host's own metrics, no targets.
     fn default() -> Self {
-        Self { global: Global::default(), scrape_configs: Vec::new(), masthead: MastheadConfig::default() }
+        Self {
+            global: Global::default(),
+            scrape_configs: Vec::new(),
+            masthead: MastheadConfig::default(),
+        }
     }
 }
 
@@ -238,8 +242,10 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] with the place and the cure.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text =
-            std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
         Self::parse(&text, path)
     }
 
@@ -266,5 +272,7 @@ impl Config {
 
 /// Nothing but comments and document markers?
 pub(crate) fn is_blank(text: &str) -> bool {
-    text.lines().map(str::trim).all(|line| line.is_empty() || line.starts_with('#') || line == "---")
+    text.lines()
+        .map(str::trim)
+        .all(|line| line.is_empty() || line.starts_with('#') || line == "---")
 }

@@ -36,7 +36,10 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         let (number, after) = rest.split_at(digits);
         let letters = after.bytes().take_while(u8::is_ascii_alphabetic).count();
         let (unit, after) = after.split_at(letters);
-        let at = DURATION_UNITS.iter().position(|(name, ..)| *name == unit).ok_or_else(fault)?;
+        let at = DURATION_UNITS
+            .iter()
+            .position(|(name, ..)| *name == unit)
+            .ok_or_else(fault)?;
         let number: u64 = number.parse().map_err(|_| fault())?;
         if at < next_unit {
             return Err(fault());
@@ -49,7 +52,11 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
             .ok_or_else(|| format!("the duration {text:?} is too long"))?;
         rest = after;
     }
-    if next_unit == 0 { Err(fault()) } else { Ok(Duration::from_millis(total)) }
+    if next_unit == 0 {
+        Err(fault())
+    } else {
+        Ok(Duration::from_millis(total))
+    }
 }
 
 /// Prints a duration as Prometheus does: `1m30s`, `90d`, `0s`.
@@ -78,14 +85,23 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
     if text == "0" {
         return Ok(0);
     }
-    let digits = text.bytes().take_while(|b| b.is_ascii_digit() || *b == b'.').count();
+    let digits = text
+        .bytes()
+        .take_while(|b| b.is_ascii_digit() || *b == b'.')
+        .count();
     let (number, unit) = text.split_at(digits);
     let power = match unit {
         "B" => 0,
         _ => {
-            let letter = unit.strip_suffix("iB").or_else(|| unit.strip_suffix('B')).ok_or_else(fault)?;
+            let letter = unit
+                .strip_suffix("iB")
+                .or_else(|| unit.strip_suffix('B'))
+                .ok_or_else(fault)?;
             let mut letters = letter.chars();
-            let found = letters.next().and_then(|c| SIZE_UNITS.iter().find(|(l, _)| *l == c)).ok_or_else(fault)?;
+            let found = letters
+                .next()
+                .and_then(|c| SIZE_UNITS.iter().find(|(l, _)| *l == c))
+                .ok_or_else(fault)?;
             if letters.next().is_some() {
                 return Err(fault());
             }
@@ -146,7 +162,20 @@ mod tests {
             assert_eq!(duration, Duration::from_millis(ms), "{text}");
             assert_eq!(format_duration(duration), printed, "{text}");
         }
-        for bad in ["", "1", "s", "15 s", "1s1m", "1m1m", "-1s", "1.5s", "1x", "99999999999999999999s", "999999999999y", "é"] {
+        for bad in [
+            "",
+            "1",
+            "s",
+            "15 s",
+            "1s1m",
+            "1m1m",
+            "-1s",
+            "1.5s",
+            "1x",
+            "99999999999999999999s",
+            "999999999999y",
+            "é",
+        ] {
             assert!(parse_duration(bad).is_err(), "{bad:?}");
         }
     }
@@ -166,7 +195,20 @@ mod tests {
             assert_eq!(size, bytes, "{text}");
             assert_eq!(format_size(size), printed, "{text}");
         }
-        for bad in ["", "10", "MB", "1.MB", "1..5MB", "1mb", "1XB", "1MMB", "-1MB", "99999999EB", "1 MB", "1é"] {
+        for bad in [
+            "",
+            "10",
+            "MB",
+            "1.MB",
+            "1..5MB",
+            "1mb",
+            "1XB",
+            "1MMB",
+            "-1MB",
+            "99999999EB",
+            "1 MB",
+            "1é",
+        ] {
             assert!(parse_size(bad).is_err(), "{bad:?}");
         }
     }

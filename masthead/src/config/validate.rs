@@ -8,18 +8,22 @@ use model::{Labels, METRIC_NAME};
 use serde_saphyr::Spanned;
 
 use super::raw::{
-    RawAuthorization, RawBasicAuth, RawCollect, RawConfig, RawGlobal, RawScrapeConfig, RawStaticConfig, RawTlsConfig, Text,
+    RawAuthorization, RawBasicAuth, RawCollect, RawConfig, RawGlobal, RawScrapeConfig, RawStaticConfig,
+    RawTlsConfig, Text,
 };
 use super::{
-    Auth, Collect, Config, DEFAULT_TIMEOUT, Fault, Global, Limits, MastheadConfig, Scheme, ScrapeConfig, Secret,
-    SecretSource, StaticConfig, TlsConfig, format_duration, parse_duration, parse_size,
+    Auth, Collect, Config, DEFAULT_TIMEOUT, Fault, Global, Limits, MastheadConfig, Scheme, ScrapeConfig,
+    Secret, SecretSource, StaticConfig, TlsConfig, format_duration, parse_duration, parse_size,
 };
 
 type Checked<T> = Result<T, Fault>;
 
 /// Checks a whole file; relative paths in it are below `base`.
 pub(super) fn config(raw: &RawConfig, base: &Path) -> Checked<Config> {
-    let global = raw.global.as_ref().map_or_else(|| Ok(Global::default()), global)?;
+    let global = raw
+        .global
+        .as_ref()
+        .map_or_else(|| Ok(Global::default()), global)?;
     let mut scrape_configs = Vec::new();
     let mut names: HashMap<&str, u64> = HashMap::new();
     for entry in raw.scrape_configs.iter().flatten() {
@@ -29,16 +33,30 @@ pub(super) fn config(raw: &RawConfig, base: &Path) -> Checked<Config> {
             if let Some(first) = names.insert(&name.value, line) {
                 return Err(fault(
                     name,
-                    format!("the job name {:?} is already used in line {first}; job names must be unique", name.value),
+                    format!(
+                        "the job name {:?} is already used in line {first}; job names must be unique",
+                        name.value
+                    ),
                 ));
             }
         }
         scrape_configs.push(checked);
     }
-    let raw_collect = raw.masthead.as_ref().and_then(|masthead| masthead.collect.as_ref());
-    let written = raw.global.as_ref().and_then(|raw| raw.scrape_interval.as_ref()).map(|_| global.scrape_interval);
+    let raw_collect = raw
+        .masthead
+        .as_ref()
+        .and_then(|masthead| masthead.collect.as_ref());
+    let written = raw
+        .global
+        .as_ref()
+        .and_then(|raw| raw.scrape_interval.as_ref())
+        .map(|_| global.scrape_interval);
     let collect = collect(raw_collect, written, base)?;
-    Ok(Config { global, scrape_configs, masthead: MastheadConfig { collect } })
+    Ok(Config {
+        global,
+        scrape_configs,
+        masthead: MastheadConfig { collect },
+    })
 }
 
 fn fault<T>(at: &Spanned<T>, message: impl Into<String>) -> Fault {
@@ -99,20 +117,27 @@ fn global(raw: &RawGlobal) -> Checked<Global> {
 }
 
 fn labels(raw: Option<&BTreeMap<String, Spanned<String>>>, key: &str) -> Checked<Labels> {
-    let Some(raw) = raw else { return Ok(Labels::empty()) };
+    let Some(raw) = raw else {
+        return Ok(Labels::empty());
+    };
     for (name, value) in raw {
         let wrong = if name.is_empty() {
             "a label name cannot be empty".to_owned()
         } else if name == METRIC_NAME {
             format!("{name:?} is the metric's name and cannot be set here")
         } else if name.starts_with("__") {
-            format!("the label {name:?} steers relabelling, which this version of Masthead does not support yet")
+            format!(
+                "the label {name:?} steers relabelling, which this version of Masthead does not support yet"
+            )
         } else {
             continue;
         };
         return Err(fault(value, format!("{key}: {wrong}")));
     }
-    Ok(Labels::from_pairs(raw.iter().map(|(name, value)| (name.as_str(), value.value.as_str()))))
+    Ok(Labels::from_pairs(
+        raw.iter()
+            .map(|(name, value)| (name.as_str(), value.value.as_str())),
+    ))
 }
 
 fn scrape_config(entry: &Spanned<RawScrapeConfig>, global: &Global, base: &Path) -> Checked<ScrapeConfig> {
@@ -120,7 +145,12 @@ fn scrape_config(entry: &Spanned<RawScrapeConfig>, global: &Global, base: &Path)
     let job_name = match &raw.job_name {
         Some(name) if !name.value.is_empty() => name.value.clone(),
         Some(name) => return Err(fault(name, "job_name is empty; give the job a name")),
-        None => return Err(fault(entry, "this scrape config has no job_name; add one, for example job_name: app")),
+        None => {
+            return Err(fault(
+                entry,
+                "this scrape config has no job_name; add one, for example job_name: app",
+            ));
+        }
     };
     let scrape_interval = interval(&raw.scrape_interval, "scrape_interval", global.scrape_interval)?;
     let limit = |own: Option<u64>, general: u64| own.unwrap_or(general);
@@ -136,26 +166,42 @@ fn scrape_config(entry: &Spanned<RawScrapeConfig>, global: &Global, base: &Path)
         enable_compression: raw.enable_compression.unwrap_or(true),
         follow_redirects: raw.follow_redirects.unwrap_or(true),
         limits: Limits {
-            body_size_bytes: size(&raw.body_size_limit, "body_size_limit", global.limits.body_size_bytes)?,
+            body_size_bytes: size(
+                &raw.body_size_limit,
+                "body_size_limit",
+                global.limits.body_size_bytes,
+            )?,
             samples: limit(raw.sample_limit, global.limits.samples),
             labels: limit(raw.label_limit, global.limits.labels),
             label_name_length: limit(raw.label_name_length_limit, global.limits.label_name_length),
             label_value_length: limit(raw.label_value_length_limit, global.limits.label_value_length),
         },
         auth: auth(raw.basic_auth.as_ref(), raw.authorization.as_ref(), base)?,
-        tls: raw.tls_config.as_ref().map_or_else(|| Ok(TlsConfig::default()), |tls| tls_config(tls, base))?,
-        static_configs: raw.static_configs.iter().flatten().map(static_config).collect::<Checked<_>>()?,
+        tls: raw
+            .tls_config
+            .as_ref()
+            .map_or_else(|| Ok(TlsConfig::default()), |tls| tls_config(tls, base))?,
+        static_configs: raw
+            .static_configs
+            .iter()
+            .flatten()
+            .map(static_config)
+            .collect::<Checked<_>>()?,
     })
 }
 
 fn metrics_path(text: &Text) -> Checked<String> {
     match text {
         None => Ok("/metrics".to_owned()),
-        Some(path) if path.value.contains(['?', '#']) => {
-            Err(fault(path, format!("metrics_path {:?} holds a query; put it under params", path.value)))
-        }
+        Some(path) if path.value.contains(['?', '#']) => Err(fault(
+            path,
+            format!("metrics_path {:?} holds a query; put it under params", path.value),
+        )),
         Some(path) if path.value.starts_with('/') => Ok(path.value.clone()),
-        Some(path) => Err(fault(path, format!("metrics_path {:?} must begin with a slash", path.value))),
+        Some(path) => Err(fault(
+            path,
+            format!("metrics_path {:?} must begin with a slash", path.value),
+        )),
     }
 }
 
@@ -173,7 +219,10 @@ fn auth(
     base: &Path,
 ) -> Checked<Option<Auth>> {
     if let (Some(_), Some(header)) = (basic, header) {
-        return Err(fault(header, "at most one of basic_auth and authorization can be set"));
+        return Err(fault(
+            header,
+            "at most one of basic_auth and authorization can be set",
+        ));
     }
     if let Some(basic) = basic {
         let raw = &basic.value;
@@ -184,23 +233,50 @@ fn auth(
             return Err(fault(basic, "the username of basic_auth cannot hold a colon"));
         }
         let password = secret(raw.password.as_ref(), raw.password_file.as_ref(), base)
-            .ok_or_else(|| fault(basic, "basic_auth takes one of password and password_file, not both"))?
+            .ok_or_else(|| {
+                fault(
+                    basic,
+                    "basic_auth takes one of password and password_file, not both",
+                )
+            })?
             .unwrap_or(SecretSource::Inline(Secret::new(String::new())));
         return Ok(Some(Auth::Basic { username, password }));
     }
     let Some(header) = header else { return Ok(None) };
-    let kind = header.value.kind.as_ref().map_or("Bearer", |kind| kind.value.trim());
+    let kind = header
+        .value
+        .kind
+        .as_ref()
+        .map_or("Bearer", |kind| kind.value.trim());
     let word = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     if kind.is_empty() || !kind.bytes().all(word) {
-        return Err(fault(header, format!("authorization: the type {kind:?} is not an authentication scheme")));
+        return Err(fault(
+            header,
+            format!("authorization: the type {kind:?} is not an authentication scheme"),
+        ));
     }
     if kind.eq_ignore_ascii_case("basic") {
-        return Err(fault(header, "authorization cannot have the type basic; use basic_auth for it"));
+        return Err(fault(
+            header,
+            "authorization cannot have the type basic; use basic_auth for it",
+        ));
     }
-    let credentials = secret(header.value.credentials.as_ref(), header.value.credentials_file.as_ref(), base)
-        .ok_or_else(|| fault(header, "authorization takes one of credentials and credentials_file, not both"))?
-        .ok_or_else(|| fault(header, "authorization needs credentials or credentials_file"))?;
-    Ok(Some(Auth::Header { kind: kind.to_owned(), credentials }))
+    let credentials = secret(
+        header.value.credentials.as_ref(),
+        header.value.credentials_file.as_ref(),
+        base,
+    )
+    .ok_or_else(|| {
+        fault(
+            header,
+            "authorization takes one of credentials and credentials_file, not both",
+        )
+    })?
+    .ok_or_else(|| fault(header, "authorization needs credentials or credentials_file"))?;
+    Ok(Some(Auth::Header {
+        kind: kind.to_owned(),
+        credentials,
+    }))
 }
 
 /// `None` when both are set.
@@ -219,7 +295,10 @@ fn tls_config(raw: &RawTlsConfig, base: &Path) -> Checked<TlsConfig> {
         Some(file) => {
             let path = base.join(&file.value);
             if !path.is_file() {
-                return Err(fault(file, format!("ca_file: {} is not there or not a file", path.display())));
+                return Err(fault(
+                    file,
+                    format!("ca_file: {} is not there or not a file", path.display()),
+                ));
             }
             Some(path)
         }
@@ -227,7 +306,10 @@ fn tls_config(raw: &RawTlsConfig, base: &Path) -> Checked<TlsConfig> {
     if let Some(name) = &raw.server_name
         && rustls_pki_types::ServerName::try_from(name.value.as_str()).is_err()
     {
-        return Err(fault(name, format!("server_name {:?} is not a host name", name.value)));
+        return Err(fault(
+            name,
+            format!("server_name {:?} is not a host name", name.value),
+        ));
     }
     Ok(TlsConfig {
         ca_file,
@@ -242,12 +324,19 @@ fn static_config(raw: &RawStaticConfig) -> Checked<StaticConfig> {
         check_target(&target.value).map_err(|message| fault(target, message))?;
         targets.push(target.value.clone());
     }
-    Ok(StaticConfig { targets, labels: labels(raw.labels.as_ref(), "labels")? })
+    Ok(StaticConfig {
+        targets,
+        labels: labels(raw.labels.as_ref(), "labels")?,
+    })
 }
 
 /// A target is `host`, `host:port`, `[v6]` or `[v6]:port`; nothing of a URL around it.
 fn check_target(target: &str) -> Result<(), String> {
-    let wrong = |why: &str| Err(format!("{target:?} is not a valid target: {why}; write it as host:port"));
+    let wrong = |why: &str| {
+        Err(format!(
+            "{target:?} is not a valid target: {why}; write it as host:port"
+        ))
+    };
     if target.contains("://") {
         return wrong("scheme and path have keys of their own (scheme, metrics_path)");
     }
@@ -260,7 +349,9 @@ fn check_target(target: &str) -> Result<(), String> {
         return wrong("it holds a character that no host name has");
     }
     let (host, port) = if let Some(rest) = target.strip_prefix('[') {
-        let Some((address, port)) = rest.split_once(']') else { return wrong("the bracket is not closed") };
+        let Some((address, port)) = rest.split_once(']') else {
+            return wrong("the bracket is not closed");
+        };
         if address.parse::<std::net::Ipv6Addr>().is_err() {
             return wrong("what stands in the brackets is not an IPv6 address");
         }

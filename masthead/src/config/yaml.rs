@@ -7,7 +7,9 @@ use std::path::Path;
 
 use model::Labels;
 
-use super::{Auth, Collect, Config, HIDDEN, Limits, ScrapeConfig, SecretSource, format_duration, format_size};
+use super::{
+    Auth, Collect, Config, HIDDEN, Limits, ScrapeConfig, SecretSource, format_duration, format_size,
+};
 
 /// A string as a YAML scalar: plain where that is safe, else in double quotes.
 struct Scalar<'a>(&'a str);
@@ -34,7 +36,11 @@ impl Display for Scalar<'_> {
                 '\t' => f.write_str("\\t")?,
                 c if c.is_control() || c == '\u{feff}' || ('\u{2028}'..='\u{2029}').contains(&c) => {
                     let code = u32::from(c);
-                    if code > 0xff { write!(f, "\\u{code:04x}")? } else { write!(f, "\\x{code:02x}")? }
+                    if code > 0xff {
+                        write!(f, "\\u{code:04x}")?
+                    } else {
+                        write!(f, "\\x{code:02x}")?
+                    }
                 }
                 c => f.write_char(c)?,
             }
@@ -67,7 +73,14 @@ impl Writer {
         }
         self.open(indent, key);
         for (name, value) in labels {
-            let _ = writeln!(self.out, "{:1$}{2}: {3}", "", indent + 2, Scalar(name), Scalar(value));
+            let _ = writeln!(
+                self.out,
+                "{:1$}{2}: {3}",
+                "",
+                indent + 2,
+                Scalar(name),
+                Scalar(value)
+            );
         }
     }
 
@@ -102,7 +115,11 @@ pub(super) fn write(config: &Config) -> String {
     w.open(0, "global");
     w.line(2, "scrape_interval", format_duration(global.scrape_interval));
     w.line(2, "scrape_timeout", format_duration(global.scrape_timeout));
-    w.line(2, "evaluation_interval", format_duration(global.evaluation_interval));
+    w.line(
+        2,
+        "evaluation_interval",
+        format_duration(global.evaluation_interval),
+    );
     w.labels(2, "external_labels", &global.external_labels);
     w.limits(2, &global.limits);
     if !config.scrape_configs.is_empty() {
@@ -124,7 +141,12 @@ fn scrape_config(w: &mut Writer, job: &ScrapeConfig) {
     if !job.params.is_empty() {
         w.open(2, "params");
         for (name, values) in &job.params {
-            let _ = writeln!(w.out, "    {}:{}", Scalar(name), if values.is_empty() { " []" } else { "" });
+            let _ = writeln!(
+                w.out,
+                "    {}:{}",
+                Scalar(name),
+                if values.is_empty() { " []" } else { "" }
+            );
             for value in values {
                 let _ = writeln!(w.out, "    - {}", Scalar(value));
             }
@@ -164,7 +186,11 @@ fn scrape_config(w: &mut Writer, job: &ScrapeConfig) {
     if !job.static_configs.is_empty() {
         w.open(2, "static_configs");
         for group in &job.static_configs {
-            let _ = writeln!(w.out, "  - targets:{}", if group.targets.is_empty() { " []" } else { "" });
+            let _ = writeln!(
+                w.out,
+                "  - targets:{}",
+                if group.targets.is_empty() { " []" } else { "" }
+            );
             for target in &group.targets {
                 let _ = writeln!(w.out, "    - {}", Scalar(target));
             }

@@ -90,7 +90,10 @@ pub fn parse(body: &[u8], format: Format, sink: &mut impl Sink) -> Result<(), Pa
     let mut ended = false;
     while !rest.is_empty() {
         line_number += 1;
-        let at = |fault: String| ParseError { line: line_number, fault };
+        let at = |fault: String| ParseError {
+            line: line_number,
+            fault,
+        };
         if ended {
             return Err(at("there is text after # EOF".to_owned()));
         }
@@ -188,14 +191,16 @@ fn string_end(text: &str) -> Option<usize> {
 /// Length of the series text at the start of a line: the bare name and the braces.
 fn series_end(line: &str) -> Result<usize, String> {
     let bytes = line.as_bytes();
-    let name_end = memchr3(b'{', b' ', b'\t', bytes).ok_or_else(|| format!("no value after {:?}", short(line)))?;
+    let name_end =
+        memchr3(b'{', b' ', b'\t', bytes).ok_or_else(|| format!("no value after {:?}", short(line)))?;
     let brace = name_end + (line.len() - name_end - skip_blanks(&line[name_end..]).len());
     if bytes.get(brace) != Some(&b'{') {
         return Ok(name_end);
     }
     let mut at = brace + 1;
     loop {
-        let found = memchr2(b'}', b'"', &bytes[at..]).ok_or_else(|| "the brace { is not closed".to_owned())? + at;
+        let found =
+            memchr2(b'}', b'"', &bytes[at..]).ok_or_else(|| "the brace { is not closed".to_owned())? + at;
         if bytes[found] == b'}' {
             return Ok(found + 1);
         }
@@ -222,22 +227,32 @@ fn sample_line(line: &str, format: Format) -> Result<Sample<'_>, String> {
     }
     let timestamp_ms = match (timestamp, format) {
         ("", _) => None,
-        (text, Format::Text) => {
-            Some(text.parse().map_err(|_| format!("{:?} is not a timestamp in milliseconds", short(text)))?)
-        }
-        (text, Format::OpenMetrics) => {
-            Some(parse_seconds(text).ok_or_else(|| format!("{:?} is not a timestamp in seconds", short(text)))?)
-        }
+        (text, Format::Text) => Some(
+            text.parse()
+                .map_err(|_| format!("{:?} is not a timestamp in milliseconds", short(text)))?,
+        ),
+        (text, Format::OpenMetrics) => Some(
+            parse_seconds(text).ok_or_else(|| format!("{:?} is not a timestamp in seconds", short(text)))?,
+        ),
     };
-    Ok(Sample { series, value, timestamp_ms })
+    Ok(Sample {
+        series,
+        value,
+        timestamp_ms,
+    })
 }
 
 /// What stands before ` # {...} value`. Exemplars are not stored yet, so they are only looked at as far as they must open with a brace.
 fn before_exemplar(rest: &str) -> Result<&str, String> {
     match rest.split_once('#') {
         None => Ok(rest),
-        Some((before, exemplar)) if skip_blanks(exemplar).starts_with('{') => Ok(before.trim_end_matches([' ', '\t'])),
-        Some((_, exemplar)) => Err(format!("an exemplar must have labels in braces, not {:?}", short(exemplar.trim()))),
+        Some((before, exemplar)) if skip_blanks(exemplar).starts_with('{') => {
+            Ok(before.trim_end_matches([' ', '\t']))
+        }
+        Some((_, exemplar)) => Err(format!(
+            "an exemplar must have labels in braces, not {:?}",
+            short(exemplar.trim())
+        )),
     }
 }
 
@@ -254,8 +269,13 @@ fn short(text: &str) -> &str {
 fn parse_value(text: &str) -> Option<f64> {
     let bytes = text.as_bytes();
     if bytes.len() <= 15 && bytes.iter().all(u8::is_ascii_digit) {
-        let whole = bytes.iter().fold(0u64, |sum, digit| sum * 10 + u64::from(digit - b'0'));
-        #[expect(clippy::cast_precision_loss, reason = "15 digits fit the 53 bits of the mantissa")]
+        let whole = bytes
+            .iter()
+            .fold(0u64, |sum, digit| sum * 10 + u64::from(digit - b'0'));
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "15 digits fit the 53 bits of the mantissa"
+        )]
         return Some(whole as f64);
     }
     let value: f64 = text.parse().ok()?;
@@ -285,12 +305,16 @@ fn is_metric_name(name: &str) -> bool {
 fn is_bare(name: &str, also: impl Fn(u8) -> bool) -> bool {
     let first = name.as_bytes().first();
     first.is_some_and(|b| !b.is_ascii_digit())
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || also(b))
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'_' || also(b))
 }
 
 /// `\\`, `\"` and `\n` resolved; any other backslash stays, as in Prometheus.
 fn unescape(text: &str) -> Cow<'_, str> {
-    let Some(first) = memchr(b'\\', text.as_bytes()) else { return Cow::Borrowed(text) };
+    let Some(first) = memchr(b'\\', text.as_bytes()) else {
+        return Cow::Borrowed(text);
+    };
     let mut out = String::with_capacity(text.len());
     out.push_str(&text[..first]);
     let mut rest = text[first..].chars();
@@ -319,7 +343,11 @@ impl<'a> Sample<'a> {
     /// The labels, the metric's name among them as `__name__`, in the text's order. They may hold a name twice.
     #[must_use]
     pub fn pairs(&self) -> Pairs<'a> {
-        Pairs { rest: self.series, state: State::Name, named: false }
+        Pairs {
+            rest: self.series,
+            state: State::Name,
+            named: false,
+        }
     }
 }
 
@@ -388,7 +416,11 @@ impl<'a> Pairs<'a> {
     }
 
     fn end(&self) -> Result<Option<Pair<'a>>, String> {
-        if self.named { Ok(None) } else { Err("a sample without a metric name".to_owned()) }
+        if self.named {
+            Ok(None)
+        } else {
+            Err("a sample without a metric name".to_owned())
+        }
     }
 
     fn bare_name(&mut self) -> Result<Pair<'a>, String> {
@@ -406,9 +438,10 @@ impl<'a> Pairs<'a> {
     }
 
     fn quoted(&mut self) -> Result<Cow<'a, str>, String> {
-        let inner = self.rest.strip_prefix('"').ok_or_else(|| {
-            format!("expected a quoted value at {:?}", short(self.rest))
-        })?;
+        let inner = self
+            .rest
+            .strip_prefix('"')
+            .ok_or_else(|| format!("expected a quoted value at {:?}", short(self.rest)))?;
         let end = string_end(inner).ok_or_else(|| "a quoted string is not closed".to_owned())?;
         self.rest = skip_blanks(&inner[end + 1..]);
         Ok(unescape(&inner[..end]))
@@ -429,7 +462,11 @@ impl<'a> Pairs<'a> {
             }
             text
         } else {
-            let end = self.rest.bytes().position(|b| !(b.is_ascii_alphanumeric() || b == b'_')).unwrap_or(self.rest.len());
+            let end = self
+                .rest
+                .bytes()
+                .position(|b| !(b.is_ascii_alphanumeric() || b == b'_'))
+                .unwrap_or(self.rest.len());
             let (name, rest) = self.rest.split_at(end);
             if !is_bare(name, |_| false) {
                 return Err(format!("expected a label name at {:?}", short(self.rest)));

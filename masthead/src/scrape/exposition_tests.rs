@@ -54,8 +54,14 @@ fn samples() {
         (r#"m{a="1",b="2"} 3"#, r#"__name__="m" a="1" b="2" -> 3.0"#),
         (r#"m{a="1",}3"#, r#"__name__="m" a="1" -> 3.0"#),
         (r#"m { a = "1" , b="" } 3"#, r#"__name__="m" a="1" b="" -> 3.0"#),
-        (r#"m{a="} 1 \"x\" \\ \n \q"} 3"#, "__name__=\"m\" a=\"} 1 \\\"x\\\" \\\\ \\n \\\\q\" -> 3.0"),
-        (r#"{"my.metric","a.b"="c",d="e"} 1"#, r#"__name__="my.metric" a.b="c" d="e" -> 1.0"#),
+        (
+            r#"m{a="} 1 \"x\" \\ \n \q"} 3"#,
+            "__name__=\"m\" a=\"} 1 \\\"x\\\" \\\\ \\n \\\\q\" -> 3.0",
+        ),
+        (
+            r#"{"my.metric","a.b"="c",d="e"} 1"#,
+            r#"__name__="my.metric" a.b="c" d="e" -> 1.0"#,
+        ),
         (r#"{a="b","my.metric"} 1"#, r#"a="b" __name__="my.metric" -> 1.0"#),
         (r#"m{"a b"="ü✓"} 1"#, r#"__name__="m" a b="ü✓" -> 1.0"#),
         ("m NaN", "__name__=\"m\" -> NaN"),
@@ -63,8 +69,14 @@ fn samples() {
         ("m -inf", "__name__=\"m\" -> -inf"),
         ("m 0.1", "__name__=\"m\" -> 0.1"),
         ("m 999999999999999", "__name__=\"m\" -> 999999999999999.0"),
-        ("m 18446744073709551615", "__name__=\"m\" -> 1.8446744073709552e19"),
-        ("# a comment\n\n#HELP x\n# HELPER x\nm -1", "__name__=\"m\" -> -1.0"),
+        (
+            "m 18446744073709551615",
+            "__name__=\"m\" -> 1.8446744073709552e19",
+        ),
+        (
+            "# a comment\n\n#HELP x\n# HELPER x\nm -1",
+            "__name__=\"m\" -> -1.0",
+        ),
     ] {
         check(Format::Text, line, Ok(want));
         check(Format::Text, &format!("{line}\n"), Ok(want));
@@ -76,18 +88,30 @@ fn metadata() {
     check(
         Format::Text,
         "# HELP m What \\\\ it\\n is \\\"x\n# TYPE m counter\n#\tTYPE n untyped \n# HELP o\n# TYPE \"a.b\" gauge\n",
-        Ok("Help(\"m\", \"What \\\\ it\\n is \\\"x\")\nType(\"m\", Counter)\nType(\"n\", Unknown)\nHelp(\"o\", \"\")\n\
-            Type(\"a.b\", Gauge)"),
+        Ok(
+            "Help(\"m\", \"What \\\\ it\\n is \\\"x\")\nType(\"m\", Counter)\nType(\"n\", Unknown)\nHelp(\"o\", \"\")\n\
+            Type(\"a.b\", Gauge)",
+        ),
     );
-    check(Format::OpenMetrics, "# UNIT m_seconds seconds\n# EOF", Ok("Unit(\"m_seconds\", \"seconds\")"));
+    check(
+        Format::OpenMetrics,
+        "# UNIT m_seconds seconds\n# EOF",
+        Ok("Unit(\"m_seconds\", \"seconds\")"),
+    );
 }
 
 #[test]
 fn open_metrics() {
     for (body, want) in [
         ("m_total 1 1.5\n# EOF\n", "__name__=\"m_total\" -> 1.0 @1500"),
-        ("m_total 1 1.5 # {trace=\"a b\"} 0.5 1.4\n# EOF", "__name__=\"m_total\" -> 1.0 @1500"),
-        ("m_bucket{le=\"1\"} 1 # {} 0.5\n# EOF", "__name__=\"m_bucket\" le=\"1\" -> 1.0"),
+        (
+            "m_total 1 1.5 # {trace=\"a b\"} 0.5 1.4\n# EOF",
+            "__name__=\"m_total\" -> 1.0 @1500",
+        ),
+        (
+            "m_bucket{le=\"1\"} 1 # {} 0.5\n# EOF",
+            "__name__=\"m_bucket\" le=\"1\" -> 1.0",
+        ),
         ("m 1 1e9\n# EOF", "__name__=\"m\" -> 1.0 @1000000000000"),
     ] {
         check(Format::OpenMetrics, body, Ok(want));
@@ -180,12 +204,21 @@ fn real_expositions_are_read_whole() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/conformance");
     let mut seen = 0;
     for file in ["node/expected.prom", "cadvisor/golden.prom"] {
-        let Ok(body) = std::fs::read(folder.join(file)) else { continue };
+        let Ok(body) = std::fs::read(folder.join(file)) else {
+            continue;
+        };
         let mut log = Log::default();
         parse(&body, Format::Text, &mut log).unwrap();
         let text = String::from_utf8(body).unwrap();
-        let samples = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).count();
-        assert_eq!(log.0.lines().filter(|line| line.contains(" -> ")).count(), samples, "{file}");
+        let samples = text
+            .lines()
+            .filter(|line| !line.is_empty() && !line.starts_with('#'))
+            .count();
+        assert_eq!(
+            log.0.lines().filter(|line| line.contains(" -> ")).count(),
+            samples,
+            "{file}"
+        );
         seen += 1;
     }
     if seen == 0 {
