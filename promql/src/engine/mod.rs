@@ -23,7 +23,11 @@ impl Grid {
     /// One step at a time.
     #[must_use]
     pub fn instant(t_ms: i64) -> Self {
-        Self { start_ms: t_ms, end_ms: t_ms, step_ms: 1 }
+        Self {
+            start_ms: t_ms,
+            end_ms: t_ms,
+            step_ms: 1,
+        }
     }
 
     /// Number of steps; 0 when the end lies before the start.
@@ -39,7 +43,9 @@ impl Grid {
     /// The time of a step.
     #[must_use]
     pub fn at(&self, step: usize) -> i64 {
-        let distance = i64::try_from(step).unwrap_or(i64::MAX).saturating_mul(self.step_ms);
+        let distance = i64::try_from(step)
+            .unwrap_or(i64::MAX)
+            .saturating_mul(self.step_ms);
         self.start_ms.saturating_add(distance)
     }
 }
@@ -59,7 +65,12 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { lookback_ms: 300_000, default_subquery_step_ms: 60_000, max_samples: 50_000_000, max_series: 500_000 }
+        Self {
+            lookback_ms: 300_000,
+            default_subquery_step_ms: 60_000,
+            max_samples: 50_000_000,
+            max_series: 500_000,
+        }
     }
 }
 
@@ -170,5 +181,8 @@ pub fn eval(
     cancel: &Cancel,
 ) -> Result<Answer, EvalError> {
     let _ = (grid, instant, querier, options, cancel, ValueType::Scalar);
-    Err(EvalError::Unsupported { what: "evaluation".to_owned(), span: expr.span })
+    Err(EvalError::Unsupported {
+        what: "evaluation".to_owned(),
+        span: expr.span,
+    })
 }
