@@ -85,10 +85,10 @@ pub fn compact(
         go_on(cancel)?;
         let mut lowest: Option<Labels> = None;
         for walk in &mut walks {
-            if let Some(labels) = walk.peek()? {
-                if lowest.as_ref().is_none_or(|l| labels < l) {
-                    lowest = Some(labels.clone());
-                }
+            if let Some(labels) = walk.peek()?
+                && lowest.as_ref().is_none_or(|l| labels < l)
+            {
+                lowest = Some(labels.clone());
             }
         }
         let Some(labels) = lowest else { break };

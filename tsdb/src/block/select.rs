@@ -1,12 +1,14 @@
 //! Finding series: matchers to series numbers through the pairs, numbers to labels and chunks through the pages.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
 use std::sync::Arc;
 
 use model::{Cancel, Labels, MatchOp, Matcher};
 
 use super::bytes::Cursor;
-use super::footer::Section;
+use super::footer::{Page, Section};
 use super::index::{ListPlace, Pair, PairDecoder, SeriesDecoder, TIMES_ENTRY, TimesEntry, decode_list};
 use super::reader::Block;
 use super::series::{BlockSeries, Chunk, TimesCache};
@@ -35,13 +37,12 @@ impl Lookup {
         let missing = || block.corrupt(start, "a series names a symbol that is not there");
         let number = u64::from(number);
         let at = pages.holding(number).ok_or_else(missing)?;
-        if !self.symbols.contains_key(&at) {
-            self.symbols.insert(at, read_symbols(block, at)?);
-        }
-        let (Some(page), Some(first)) = (self.symbols.get(&at), pages.pages.get(at).map(|p| p.first)) else {
-            return Err(missing());
+        let place = *pages.pages.get(at).ok_or_else(missing)?;
+        let page = match self.symbols.entry(at) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => entry.insert(read_symbols(block, place, pages.numbers(at))?),
         };
-        let row = usize::try_from(number - first).unwrap_or(usize::MAX);
+        let row = usize::try_from(number - place.first).unwrap_or(usize::MAX);
         let from = row.checked_sub(1).map_or(Some(0), |r| page.ends.get(r).copied());
         let text = from
             .zip(page.ends.get(row))
@@ -66,25 +67,20 @@ impl Lookup {
         let missing = || block.corrupt(section, "a series names a timestamp chunk that is not there");
         let at = pages.holding(u64::from(number)).ok_or_else(missing)?;
         let page = pages.pages.get(at).ok_or_else(missing)?;
-        if !self.times.contains_key(&at) {
-            self.times.insert(at, block.page(*page)?);
-        }
+        let bytes = match self.times.entry(at) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => entry.insert(block.page(*page)?),
+        };
         let row = usize::try_from(u64::from(number) - page.first).unwrap_or(usize::MAX);
         let start = row.saturating_mul(TIMES_ENTRY);
-        let bytes = self
-            .times
-            .get(&at)
-            .and_then(|bytes| bytes.get(start..start.saturating_add(TIMES_ENTRY)));
-        let bytes = bytes.ok_or_else(missing)?;
+        let bytes = bytes
+            .get(start..start.saturating_add(TIMES_ENTRY))
+            .ok_or_else(missing)?;
         TimesEntry::decode(&mut Cursor::new(bytes)).map_err(block.damaged(page.offset + start as u64))
     }
 }
 
-fn read_symbols(block: &Block, at: usize) -> Result<SymbolPage, BlockError> {
-    let numbers = block.footer.symbols.numbers(at);
-    let Some(&page) = block.footer.symbols.pages.get(at) else {
-        return Err(block.corrupt(0, "no such page of symbols"));
-    };
+fn read_symbols(block: &Block, page: Page, numbers: Range<u64>) -> Result<SymbolPage, BlockError> {
     let damage = |at: usize| block.corrupt(page.offset + at as u64, "a page of symbols is damaged");
     let text = String::from_utf8(block.page(page)?).map_err(|e| damage(e.utf8_error().valid_up_to()))?;
     let bytes = text.as_bytes();

@@ -147,8 +147,7 @@ fn to_wholes(values: &[f64]) -> Option<(u8, Vec<i64>)> {
 
 fn whole(value: f64, power: f64) -> Option<i64> {
     let scaled = (value * power).round();
-    // Also false for NaN and the infinities.
-    if !(scaled.abs() < EXACT) {
+    if scaled.is_nan() || scaled.abs() >= EXACT {
         return None;
     }
     #[expect(
