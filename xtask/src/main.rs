@@ -9,7 +9,11 @@
     reason = "a chore's output is for the person who started it, on their terminal"
 )]
 
+mod differential;
+mod http;
 mod peers;
+mod remote_write;
+mod server;
 mod shell;
 mod test;
 mod tidy;
@@ -53,6 +57,12 @@ const COMMANDS: &[Command] = &[
         usage: "peers",
         about: "fetch the real Prometheus, node_exporter, VictoriaMetrics and others into target/peers",
         run: peers::run,
+    },
+    Command {
+        name: "differential",
+        usage: "differential [--self] [TEXT]",
+        about: "only the comparison with Prometheus, of the queries that contain TEXT (--self tests the test)",
+        run: differential::run,
     },
 ];
 
