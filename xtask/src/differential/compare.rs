@@ -1,0 +1,270 @@
+//! Do two answers of the Prometheus API say the same?
+
+use serde_json::Value;
+
+use crate::http::{Response, clip};
+
+/// How far two values may be apart, relative to the larger.
+const RELATIVE: f64 = 1e-9;
+
+/// Compares an answer of ours with the oracle's. `ordered`: the order of the series counts. The error says what differs.
+pub(crate) fn answers(ours: &Response, oracle: &Response, ordered: bool) -> Result<(), String> {
+    if ours.status != oracle.status {
+        return Err(format!(
+            "status {} for {}: {}",
+            ours.status,
+            oracle.status,
+            clip(&ours.text())
+        ));
+    }
+    let (Ok(a), Ok(b)) = (ours.json(), oracle.json()) else {
+        return Err(format!("not JSON: {}", clip(&ours.text())));
+    };
+    for key in ["status", "errorType"] {
+        same(&a, &b, key)?;
+    }
+    for key in ["warnings", "infos"] {
+        let texts = |v: &Value| {
+            v.get(key)
+                .and_then(Value::as_array)
+                .is_some_and(|list| !list.is_empty())
+        };
+        if texts(&a) != texts(&b) {
+            return Err(format!("{key}: {} for {}", show(a.get(key)), show(b.get(key))));
+        }
+    }
+    if b.get("status").and_then(Value::as_str) != Some("success") {
+        return Ok(());
+    }
+    let (a, b) = (&a["data"], &b["data"]);
+    same(a, b, "resultType")?;
+    match b["resultType"].as_str() {
+        Some("vector" | "matrix") => series(&a["result"], &b["result"], ordered),
+        Some("scalar") => sample(&a["result"], &b["result"]),
+        _ => same(a, b, "result"),
+    }
+}
+
+fn same(a: &Value, b: &Value, key: &str) -> Result<(), String> {
+    if a.get(key) == b.get(key) {
+        return Ok(());
+    }
+    Err(format!("{key}: {} for {}", show(a.get(key)), show(b.get(key))))
+}
+
+fn show(value: Option<&Value>) -> String {
+    value.map_or_else(|| "nothing".to_string(), |value| clip(&value.to_string()))
+}
+
+/// The labels of a series as text to sort and find it by; `serde_json`'s maps are sorted.
+fn key(series: &Value) -> String {
+    series["metric"].to_string()
+}
+
+fn series(a: &Value, b: &Value, ordered: bool) -> Result<(), String> {
+    let (Some(a), Some(b)) = (a.as_array(), b.as_array()) else {
+        return Err("result is not a list".into());
+    };
+    let mut a: Vec<&Value> = a.iter().collect();
+    let mut b: Vec<&Value> = b.iter().collect();
+    if !ordered {
+        a.sort_by_cached_key(|s| key(s));
+        b.sort_by_cached_key(|s| key(s));
+    }
+    let extra = |these: &[&Value], those: &[&Value]| {
+        these
+            .iter()
+            .map(|s| key(s))
+            .find(|k| !those.iter().any(|s| key(s) == *k))
+    };
+    if let Some(name) = extra(&a, &b) {
+        return Err(format!(
+            "a series too many ({} for {}): {}",
+            a.len(),
+            b.len(),
+            clip(&name)
+        ));
+    }
+    if let Some(name) = extra(&b, &a) {
+        return Err(format!(
+            "a series is missing ({} for {}): {}",
+            a.len(),
+            b.len(),
+            clip(&name)
+        ));
+    }
+    if a.len() != b.len() {
+        return Err(format!("{} series for {}", a.len(), b.len()));
+    }
+    for (a, b) in a.into_iter().zip(b) {
+        if key(a) != key(b) {
+            return Err(format!(
+                "the order differs: {} for {}",
+                clip(&key(a)),
+                clip(&key(b))
+            ));
+        }
+        points(a, b).map_err(|what| format!("{}: {what}", clip(&key(b))))?;
+    }
+    Ok(())
+}
+
+fn points(a: &Value, b: &Value) -> Result<(), String> {
+    if let (Some(a), Some(b)) = (a.get("value"), b.get("value")) {
+        return sample(a, b);
+    }
+    let empty = Vec::new();
+    let list = |v: &'_ Value| {
+        v.get("values")
+            .and_then(Value::as_array)
+            .cloned()
+            .unwrap_or_else(|| empty.clone())
+    };
+    let (a, b) = (list(a), list(b));
+    for (a, b) in a.iter().zip(&b) {
+        sample(a, b)?;
+    }
+    if a.len() != b.len() {
+        return Err(format!("{} points for {}", a.len(), b.len()));
+    }
+    Ok(())
+}
+
+/// Compares `[seconds, "value"]`.
+fn sample(a: &Value, b: &Value) -> Result<(), String> {
+    let time = |v: &Value| v.get(0).and_then(Value::as_f64).unwrap_or(f64::NAN);
+    let value = |v: &Value| v.get(1).and_then(Value::as_str).and_then(number);
+    // Times are milliseconds written as seconds.
+    if (time(a) - time(b)).abs() < 0.0005
+        && let (Some(x), Some(y)) = (value(a), value(b))
+        && close(x, y)
+    {
+        return Ok(());
+    }
+    Err(format!("{a} for {b}"))
+}
+
+/// A value as the API writes it.
+fn number(text: &str) -> Option<f64> {
+    match text {
+        "NaN" => Some(f64::NAN),
+        "+Inf" => Some(f64::INFINITY),
+        "-Inf" => Some(f64::NEG_INFINITY),
+        // Rust also takes `inf` and `nan`, which the API never writes.
+        _ if text.starts_with(|c: char| c.is_ascii_digit() || c == '-') => text.parse().ok(),
+        _ => None,
+    }
+}
+
+fn close(a: f64, b: f64) -> bool {
+    // An infinite tolerance would make an infinity equal to everything.
+    let near = a.is_finite() && b.is_finite() && (a - b).abs() <= RELATIVE * a.abs().max(b.abs());
+    (a.is_nan() && b.is_nan()) || a == b || near
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn response(status: u16, body: &str) -> Response {
+        Response {
+            status,
+            headers: Vec::new(),
+            body: body.as_bytes().to_vec(),
+        }
+    }
+
+    fn vector(rows: &str) -> Response {
+        response(
+            200,
+            &format!(r#"{{"status":"success","data":{{"resultType":"vector","result":[{rows}]}}}}"#),
+        )
+    }
+
+    #[track_caller]
+    fn check(ours: &str, oracle: &str, ordered: bool, want: Option<&str>) {
+        let got = answers(&vector(ours), &vector(oracle), ordered);
+        match want {
+            None => assert_eq!(got, Ok(())),
+            Some(part) => assert!(got.as_ref().is_err_and(|e| e.contains(part)), "{got:?}"),
+        }
+    }
+
+    const A: &str = r#"{"metric":{"a":"1"},"value":[1,"2"]}"#;
+    const B: &str = r#"{"metric":{"a":"2"},"value":[1,"NaN"]}"#;
+
+    #[test]
+    fn order_counts_only_where_it_matters() {
+        check(&format!("{A},{B}"), &format!("{B},{A}"), false, None);
+        check(&format!("{A},{B}"), &format!("{B},{A}"), true, Some("order"));
+    }
+
+    #[test]
+    fn what_differs_is_named() {
+        check(A, &format!("{A},{B}"), false, Some("missing"));
+        check(&format!("{A},{B}"), A, false, Some("too many"));
+        check(&format!("{A},{A}"), A, false, Some("2 series for 1"));
+        for (value, equal) in [
+            ("2.000000000000001", true),
+            ("2.00001", false),
+            ("NaN", false),
+            ("inf", false),
+            ("-2", false),
+        ] {
+            let ours = format!(r#"{{"metric":{{"a":"1"}},"value":[1,"{value}"]}}"#);
+            check(&ours, A, false, (!equal).then_some("for"));
+        }
+        check(
+            r#"{"metric":{"a":"1"},"value":[1.001,"2"]}"#,
+            A,
+            false,
+            Some("1.001"),
+        );
+    }
+
+    #[test]
+    fn a_matrix_is_compared_point_by_point() {
+        let matrix = |values: &str| {
+            let row = format!(r#"{{"metric":{{}},"values":[{values}]}}"#);
+            let body = format!(r#"{{"status":"success","data":{{"resultType":"matrix","result":[{row}]}}}}"#);
+            response(200, &body)
+        };
+        let two = matrix(r#"[1,"1"],[2,"+Inf"]"#);
+        assert_eq!(answers(&two, &two, false), Ok(()));
+        assert!(answers(&matrix(r#"[1,"1"]"#), &two, false).is_err());
+        assert!(answers(&matrix(r#"[1,"1"],[2,"-Inf"]"#), &two, false).is_err());
+    }
+
+    #[test]
+    fn errors_are_equal_by_status_and_type_and_warnings_by_presence() {
+        let bad = response(400, r#"{"status":"error","errorType":"bad_data","error":"x"}"#);
+        assert_eq!(
+            answers(
+                &response(400, r#"{"status":"error","errorType":"bad_data","error":"y"}"#),
+                &bad,
+                false
+            ),
+            Ok(())
+        );
+        assert!(
+            answers(
+                &response(422, r#"{"status":"error","errorType":"execution"}"#),
+                &bad,
+                false
+            )
+            .is_err()
+        );
+        assert!(
+            answers(
+                &response(400, r#"{"status":"error","errorType":"execution"}"#),
+                &bad,
+                false
+            )
+            .is_err()
+        );
+        let data = r#""data":{"resultType":"vector","result":[]}"#;
+        let warned = response(200, &format!(r#"{{"status":"success","warnings":["w"],{data}}}"#));
+        assert!(answers(&vector(""), &warned, false).is_err());
+        assert!(answers(&response(200, "<html>"), &warned, false).is_err());
+    }
+}
