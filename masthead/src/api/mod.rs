@@ -79,6 +79,8 @@ pub struct About {
     pub cwd: String,
     /// Distance of the local ticks.
     pub interval_ms: i64,
+    /// Damaged files that the start went around.
+    pub damaged_files: usize,
 }
 
 type Shared = State<Arc<Api>>;

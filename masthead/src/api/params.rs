@@ -1,6 +1,7 @@
 //! Request parameters: query string and form body as one list, times and durations as Prometheus reads them.
 
 use crate::api::error::ApiError;
+use crate::config::parse_duration;
 
 /// All pairs of a request, query string first. A name may stand several times (`match[]`).
 #[derive(Debug, Clone, Default)]
@@ -73,36 +74,10 @@ fn parse_duration_ms(text: &str) -> Result<i64, String> {
     duration_ms(text).ok_or_else(fault)
 }
 
-/// Prometheus' durations: units falling from `y` to `ms`, each at most once, `0` alone. `None` when it is not one.
+/// A duration in Prometheus' notation (`1h30m`) in milliseconds; `None` when it is not one.
 #[must_use]
 pub fn duration_ms(text: &str) -> Option<i64> {
-    const UNITS: [(&str, i64); 7] = [
-        ("y", 31_536_000_000),
-        ("w", 604_800_000),
-        ("d", 86_400_000),
-        ("h", 3_600_000),
-        ("m", 60_000),
-        ("s", 1000),
-        ("ms", 1),
-    ];
-    if text == "0" {
-        return Some(0);
-    }
-    let mut rest = text;
-    let mut total = 0i64;
-    let mut next_unit = 0;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
-        let number: i64 = rest.get(..digits)?.parse().ok()?;
-        rest = rest.get(digits..)?;
-        let unit_len = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
-        let unit = rest.get(..unit_len)?;
-        let at = UNITS.iter().position(|(name, _)| *name == unit).filter(|at| *at >= next_unit)?;
-        total = total.checked_add(number.checked_mul(UNITS.get(at)?.1)?)?;
-        next_unit = at + 1;
-        rest = rest.get(unit_len..)?;
-    }
-    (!text.is_empty()).then_some(total)
+    i64::try_from(parse_duration(text).ok()?.as_millis()).ok()
 }
 
 /// Milliseconds of a number of seconds, `None` when it is not finite or too large.

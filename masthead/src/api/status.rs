@@ -12,6 +12,7 @@ use crate::api::error::{ApiError, ErrorType};
 use crate::api::params::Params;
 use crate::api::{Api, json_response};
 use crate::clock;
+use crate::config::format_duration;
 
 fn success(data: &Value) -> Response<Body> {
     json_response(json!({ "status": "success", "data": data }).to_string())
@@ -39,7 +40,7 @@ pub(super) async fn metadata(api: Arc<Api>, params: Params) -> Result<Response<B
         let entries: Vec<Value> = entries
             .iter()
             .take(most)
-            .map(|m| json!({ "type": m.kind.as_str(), "help": m.help, "unit": m.unit }))
+            .map(|m| json!({ "type": m.kind, "help": m.help, "unit": m.unit }))
             .collect();
         data.insert(metric, Value::Array(entries));
     }
@@ -54,7 +55,7 @@ pub(super) async fn targets(api: Arc<Api>, params: Params) -> Result<Response<Bo
         Vec::new()
     } else {
         let snapshot = api.targets.snapshot();
-        snapshot.iter().filter(|t| pool.is_none_or(|p| p == t.job)).map(target_json).collect()
+        snapshot.iter().filter(|t| pool.is_none_or(|p| p == t.info.job)).map(target_json).collect()
     };
     Ok(success(&json!({ "activeTargets": active, "droppedTargets": [], "droppedTargetCounts": {} })))
 }
@@ -63,24 +64,25 @@ fn labels_json(labels: &model::Labels) -> Value {
     Value::Object(labels.iter().map(|(n, v)| (n.to_owned(), Value::from(v))).collect())
 }
 
-fn seconds_text(ms: i64) -> String {
-    if ms % 60_000 == 0 && ms > 0 { format!("{}m", ms / 60_000) } else if ms % 1000 == 0 { format!("{}s", ms / 1000) } else { format!("{ms}ms") }
+/// Before the first scrape Go's zero time stands there.
+fn last_scrape(t_ms: i64) -> String {
+    if t_ms == 0 { "0001-01-01T00:00:00Z".to_owned() } else { rfc3339(t_ms) }
 }
 
 fn target_json(target: &crate::scrape::TargetStatus) -> Value {
     json!({
-        "discoveredLabels": labels_json(&target.discovered_labels),
-        "labels": labels_json(&target.labels),
-        "scrapePool": target.job,
-        "scrapeUrl": target.scrape_url,
-        "globalUrl": target.global_url,
-        "lastError": target.last_error.as_deref().unwrap_or(""),
-        "lastScrape": rfc3339(target.last_scrape_ms.unwrap_or(-62_135_596_800_000)),
+        "discoveredLabels": labels_json(&target.info.discovered_labels),
+        "labels": labels_json(&target.info.labels),
+        "scrapePool": target.info.job,
+        "scrapeUrl": target.info.scrape_url,
+        "globalUrl": target.info.global_url,
+        "lastError": target.last_error,
+        "lastScrape": last_scrape(target.last_scrape_ms),
         "lastScrapeDuration": target.last_duration_s,
         "lastSamplesScraped": target.last_samples,
         "health": target.health.as_str(),
-        "scrapeInterval": seconds_text(target.scrape_interval_ms),
-        "scrapeTimeout": seconds_text(target.scrape_timeout_ms),
+        "scrapeInterval": format_duration(target.info.scrape_interval),
+        "scrapeTimeout": format_duration(target.info.scrape_timeout),
     })
 }
 
@@ -89,14 +91,14 @@ pub(super) async fn targets_metadata(api: Arc<Api>, params: Params) -> Result<Re
     let wanted = params.get("metric");
     let limit = params.limit("limit")?;
     let mut data = Vec::new();
-    for (labels, metric, m) in api.targets.target_metadata() {
-        if limit > 0 && data.len() >= limit {
-            break;
-        }
-        if wanted.is_none_or(|w| w == metric) {
+    for (labels, families) in api.targets.metadata_by_target() {
+        for (metric, m) in families.iter().filter(|(metric, _)| wanted.is_none_or(|w| w == *metric)) {
+            if limit > 0 && data.len() >= limit {
+                break;
+            }
             data.push(json!({
                 "target": labels_json(&labels), "metric": metric,
-                "type": m.kind.as_str(), "help": m.help, "unit": m.unit,
+                "type": m.kind, "help": m.help, "unit": m.unit,
             }));
         }
     }
@@ -135,7 +137,6 @@ pub(super) async fn buildinfo(_: Arc<Api>, _: Params) -> Result<Response<Body>, 
 
 /// `GET /api/v1/status/runtimeinfo`
 pub(super) async fn runtimeinfo(api: Arc<Api>, _: Params) -> Result<Response<Body>, ApiError> {
-    let stats = api.db.stats();
     Ok(success(&json!({
         "startTime": rfc3339(api.about.start_ms),
         "CWD": api.about.cwd,
@@ -143,7 +144,7 @@ pub(super) async fn runtimeinfo(api: Arc<Api>, _: Params) -> Result<Response<Bod
         "serverTime": rfc3339(clock::now_ms()),
         "reloadConfigSuccess": true,
         "lastConfigTime": rfc3339(api.about.start_ms),
-        "corruptionCount": stats.corruptions,
+        "corruptionCount": api.about.damaged_files,
         "goroutineCount": 0,
         "GOMAXPROCS": std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
         "GOMEMLIMIT": 0,
@@ -230,16 +231,4 @@ pub(super) async fn node_metrics(State(api): State<Arc<Api>>) -> Result<Response
     .await
     .map_err(|e| ApiError::new(ErrorType::Internal, format!("collecting the host's metrics: {e}")))?;
     Ok(text_response(text))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn intervals_read_as_prometheus_prints_them() {
-        for (ms, want) in [(15_000, "15s"), (60_000, "1m"), (500, "500ms"), (90_000, "90s")] {
-            assert_eq!(seconds_text(ms), want);
-        }
-    }
 }

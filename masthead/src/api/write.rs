@@ -8,7 +8,7 @@ use axum::http::{Response, header};
 
 use crate::api::error::{ApiError, ErrorType, no_content};
 use crate::api::{Api, MAX_WRITE_BYTES, read_body};
-use crate::remote_write::ReceiveErrorKind;
+use crate::remote_write::ReceiveError;
 
 pub(super) async fn write(State(api): State<Arc<Api>>, request: Request) -> Result<Response<Body>, ApiError> {
     let text = |name| {
@@ -28,12 +28,12 @@ pub(super) async fn write(State(api): State<Arc<Api>>, request: Request) -> Resu
     match received {
         Ok(_) => Ok(no_content()),
         Err(e) => {
-            let kind = match e.kind {
-                ReceiveErrorKind::BadRequest | ReceiveErrorKind::OutOfOrder => ErrorType::BadData,
-                ReceiveErrorKind::TooLarge => ErrorType::TooLarge,
-                ReceiveErrorKind::UnsupportedMediaType => ErrorType::UnsupportedMediaType,
-                // 500 tells the sender to try again.
-                ReceiveErrorKind::StoreFailed => ErrorType::Internal,
+            let kind = match &e {
+                ReceiveError::BadRequest(_) | ReceiveError::OutOfOrder(_) => ErrorType::BadData,
+                ReceiveError::TooLarge(_) => ErrorType::TooLarge,
+                ReceiveError::UnsupportedMediaType(_) => ErrorType::UnsupportedMediaType,
+                // A 5xx tells the sender to try again.
+                ReceiveError::StoreFailed(_) => ErrorType::Unavailable,
             };
             Err(ApiError::new(kind, e.to_string()))
         }

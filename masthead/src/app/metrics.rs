@@ -145,19 +145,22 @@ fn store_families(stats: &tsdb::Stats) -> Vec<Family> {
     let mut rejected =
         Family::new("masthead_tsdb_samples_rejected_total", "Samples not stored, by reason.", MetricType::Counter);
     for (reason, count) in &stats.rejected {
-        rejected.push(vec![("reason".into(), Cow::from(*reason))], float(*count));
+        rejected.push(vec![("reason".into(), Cow::from(reason.as_str()))], float(*count));
     }
     vec![
         rejected,
         Family::gauge("masthead_tsdb_head_series", "Series in the head.", float(stats.head_series)),
         Family::gauge("masthead_tsdb_head_chunks", "Chunks in the head.", float(stats.head_chunks)),
-        Family::counter("masthead_tsdb_samples_appended_total", "Samples stored.", float(stats.samples_appended)),
+        Family::counter("masthead_tsdb_samples_appended_total", "Samples stored.", float(stats.appended)),
         Family::gauge("masthead_tsdb_wal_bytes", "Size of the write-ahead log.", float(stats.wal_bytes)),
-        Family::counter("masthead_tsdb_wal_fsyncs_total", "Syncs of the write-ahead log.", float(stats.fsyncs)),
+        Family::counter("masthead_tsdb_wal_fsyncs_total", "Syncs of the write-ahead log.", float(stats.wal_syncs)),
         Family::gauge("masthead_tsdb_blocks", "Blocks on disk.", float(blocks.len() as u64)),
         Family::gauge("masthead_tsdb_blocks_bytes", "Size of all blocks.", float(blocks.iter().map(|b| b.bytes).sum())),
         Family::gauge("masthead_tsdb_blocks_samples", "Samples in blocks.", float(blocks.iter().map(|b| b.samples).sum())),
-        Family::counter("masthead_tsdb_corruptions_total", "Damaged files met.", float(stats.corruptions)),
+        Family::counter("masthead_tsdb_head_series_created_total", "Series made.", float(stats.series_created)),
+        Family::counter("masthead_tsdb_head_series_removed_total", "Series forgotten.", float(stats.series_removed)),
+        Family::counter("masthead_tsdb_compactions_total", "Blocks made by compaction.", float(stats.compactions)),
+        Family::counter("masthead_tsdb_blocks_deleted_total", "Blocks deleted by retention.", float(stats.blocks_deleted)),
     ]
 }
 

@@ -12,6 +12,7 @@
 pub mod data_dir;
 pub mod host;
 pub mod metrics;
+mod store;
 pub mod upkeep;
 
 use std::net::SocketAddr;
@@ -134,17 +135,18 @@ fn check_listen(options: &UpOptions) -> anyhow::Result<()> {
 
 fn start(options: &UpOptions, address: SocketAddr, retention_bytes: u64) -> anyhow::Result<Running> {
     let now_ms = clock::now_ms();
-    let db = open_store(options, retention_bytes, now_ms)?;
+    let (db, damaged_files) = open_store(options, retention_bytes, now_ms)?;
     let sink: Arc<dyn Sink> = Arc::clone(&db) as Arc<dyn Sink>;
     let targets = Arc::new(Targets::default());
     let metrics = Arc::new(metrics::Metrics::new(now_ms));
     let hostname = hostname();
     let host_options = host::collect_options(&options.config);
-    let interval_ms = options.config.masthead().interval_ms();
+    let interval_ms = i64::try_from(options.config.masthead.collect.interval.as_millis())?;
     let scrapes = scrape::Manager::start(&options.config, Arc::clone(&sink), Arc::clone(&targets))?;
     let host = host::HostThread::start(
         host::Sources {
-            collector: collect::HostCollector::new(host_options.clone()),
+            collector: options.config.masthead.collect.enabled.then(|| collect::HostCollector::new(&host_options)),
+            instance: options.config.masthead.collect.instance.clone(),
             metrics: Arc::clone(&metrics),
             db: Arc::clone(&db),
             hostname: hostname.clone(),
@@ -163,6 +165,7 @@ fn start(options: &UpOptions, address: SocketAddr, retention_bytes: u64) -> anyh
         retention: data_dir::retention_text(options.retention_ms, retention_bytes),
         cwd: std::env::current_dir().map(|p| p.display().to_string()).unwrap_or_default(),
         interval_ms,
+        damaged_files,
     };
     let querier: Arc<dyn Querier> = Arc::clone(&db) as Arc<dyn Querier>;
     let api = Arc::new(Api {
@@ -171,13 +174,14 @@ fn start(options: &UpOptions, address: SocketAddr, retention_bytes: u64) -> anyh
         db,
         targets,
         metrics,
-        host: Mutex::new(collect::HostCollector::new(host_options)),
+        host: Mutex::new(collect::HostCollector::new(&host_options)),
         about,
     });
     Ok(Running { api, host, upkeep, scrapes })
 }
 
-fn open_store(options: &UpOptions, retention_bytes: u64, now_ms: i64) -> anyhow::Result<Arc<tsdb::Db>> {
+/// The store and the number of damaged files that were gone around.
+fn open_store(options: &UpOptions, retention_bytes: u64, now_ms: i64) -> anyhow::Result<(Arc<tsdb::Db>, usize)> {
     let folder = &options.data_dir;
     let dir = tsdb::dir::RealDir::new(folder.clone())
         .with_context(|| format!("opening the data folder {}", folder.display()))?;
@@ -188,10 +192,10 @@ fn open_store(options: &UpOptions, retention_bytes: u64, now_ms: i64) -> anyhow:
     };
     let (db, warnings) = tsdb::Db::open(Arc::new(dir), store, now_ms)
         .with_context(|| format!("opening the store in {}", folder.display()))?;
-    for warning in warnings {
+    for warning in &warnings {
         tracing::warn!("{warning}");
     }
-    Ok(Arc::new(db))
+    Ok((Arc::new(db), warnings.len()))
 }
 
 /// Stops what writes, then closes the store, so that all that was taken is on disk.

@@ -12,7 +12,7 @@ use crate::app::metrics::Metrics;
 use crate::clock;
 
 /// Cut, compaction and retention are looked at so often; most rounds find nothing to do.
-const MAINTAIN_EVERY: Duration = Duration::from_secs(30);
+const MAINTAIN_EVERY: Duration = Duration::from_secs(5);
 
 /// The running thread.
 #[derive(Debug)]

@@ -80,9 +80,9 @@ fn listen_address(text: &str) -> anyhow::Result<SocketAddr> {
 impl UpArgs {
     fn check(&self) -> anyhow::Result<UpOptions> {
         let retention_size = self.retention_size.as_deref().map(|text| {
-            parse_size(text).filter(|bytes| *bytes > 0).ok_or_else(|| {
-                anyhow::anyhow!("--retention-size {text}: not a size; write it as 500MB, 20GB or 1TB")
-            })
+            let bytes = parse_size(text).map_err(|e| anyhow::anyhow!("--retention-size {text}: {e}"))?;
+            anyhow::ensure!(bytes > 0, "--retention-size {text}: nothing could be kept; write it as 500MB, 20GB or 1TB");
+            Ok(bytes)
         });
         let data_dir = match &self.data_dir {
             Some(dir) => dir.clone(),
