@@ -284,6 +284,20 @@ mod tests {
         assert!(names.iter().position(|n| *n == "cpu") < names.iter().position(|n| *n == "stat"));
     }
 
+    /// The fuzzer's corpus, as a plain test: findings stay found.
+    #[test]
+    fn the_fuzz_corpus_makes_no_parser_panic() {
+        let corpus = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/procfs");
+        let files: Vec<_> = std::fs::read_dir(&corpus)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
+        assert!(files.len() >= 15, "{} files in {}", files.len(), corpus.display());
+        for file in files {
+            fuzz_parsers(&std::fs::read(file).unwrap());
+        }
+    }
+
     proptest! {
         #[test]
         fn no_bytes_make_a_parser_panic(bytes in proptest::collection::vec(any::<u8>(), 0..512)) {
