@@ -1,0 +1,186 @@
+//! Reading the kernel's small files into buffers that live as long as the collector.
+//!
+//! A file of `/proc` has no length: it is read until it gives no more. Text that is not UTF-8 (a mount point can be
+//! any bytes) is taken with replacement characters, so that one odd name costs itself and not the whole file.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::Path;
+
+use crate::error::CollectError;
+
+/// No file that is read here comes near this: `/proc/stat` of a machine with a thousand processors has half a megabyte.
+const FILE_BYTES_MAX: usize = 16 << 20;
+
+/// First size of a buffer; most files fit, so that two reads take them whole.
+const BUFFER_BYTES: usize = 16 << 10;
+
+/// One file's text.
+#[derive(Debug, Default)]
+struct Text {
+    bytes: Vec<u8>,
+    len: usize,
+    lossy: Option<String>,
+}
+
+impl Text {
+    fn load(&mut self, path: &Path) -> Result<(), CollectError> {
+        self.lossy = None;
+        self.len = 0;
+        self.fill(path).map_err(|source| CollectError::Read {
+            path: path.to_path_buf(),
+            source,
+        })?;
+        if std::str::from_utf8(&self.bytes[..self.len]).is_err() {
+            self.lossy = Some(String::from_utf8_lossy(&self.bytes[..self.len]).into_owned());
+        }
+        Ok(())
+    }
+
+    fn fill(&mut self, path: &Path) -> io::Result<()> {
+        let mut file = File::open(path)?;
+        loop {
+            if self.len == self.bytes.len() {
+                if self.len >= FILE_BYTES_MAX {
+                    return Err(io::Error::new(
+                        io::ErrorKind::FileTooLarge,
+                        "the file has more than 16 MiB",
+                    ));
+                }
+                self.bytes.resize((self.len * 2).max(BUFFER_BYTES), 0);
+            }
+            match file.read(&mut self.bytes[self.len..]) {
+                Ok(0) => return Ok(()),
+                Ok(count) => self.len += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn as_str(&self) -> &str {
+        match &self.lossy {
+            Some(text) => text,
+            None => std::str::from_utf8(&self.bytes[..self.len]).unwrap_or_default(),
+        }
+    }
+}
+
+/// What collectors read through.
+#[derive(Debug, Default)]
+pub(crate) struct Input {
+    text: Text,
+    stat: Text,
+    stat_fresh: bool,
+}
+
+impl Input {
+    /// The file's text. It stays until the next read.
+    pub(crate) fn read(&mut self, path: &Path) -> Result<&str, CollectError> {
+        self.text.load(path)?;
+        Ok(self.text.as_str())
+    }
+
+    /// The file's text without the blanks around it, or nothing when it cannot be read: for the one-value files of
+    /// `/sys`, which come and go with devices and kernel versions.
+    pub(crate) fn read_value(&mut self, path: &Path) -> Option<&str> {
+        self.read(path).ok().map(str::trim)
+    }
+
+    /// `/proc/stat`, read anew; [`Input::stat_again`] then gives the same text once more.
+    pub(crate) fn stat(&mut self, path: &Path) -> Result<&str, CollectError> {
+        self.stat_fresh = false;
+        self.stat.load(path)?;
+        self.stat_fresh = true;
+        Ok(self.stat.as_str())
+    }
+
+    /// `/proc/stat` as the `cpu` collector of this round read it, else read anew. It is the dearest file of all (the
+    /// kernel sums up every interrupt of every processor for it), so one round reads it once.
+    pub(crate) fn stat_again(&mut self, path: &Path) -> Result<&str, CollectError> {
+        if !self.stat_fresh {
+            self.stat.load(path)?;
+        }
+        self.stat_fresh = false;
+        Ok(self.stat.as_str())
+    }
+
+    /// The round is over: nothing that was read in it is given out again.
+    pub(crate) fn end_round(&mut self) {
+        self.stat_fresh = false;
+    }
+}
+
+/// A number as the kernel prints it, as the float that upstream makes of it.
+pub(crate) fn number(text: &str) -> Option<f64> {
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "samples are floats: upstream rounds the same way"
+    )]
+    match text.parse::<u64>() {
+        Ok(value) => Some(value as f64),
+        Err(_) => text.parse::<f64>().ok(),
+    }
+}
+
+/// Entries of a directory whose names are `prefix` and a digit and more, sorted by name; none when it cannot be read.
+pub(crate) fn numbered_entries(directory: &Path, prefix: &str) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(directory) else {
+        return Vec::new();
+    };
+    let mut names: Vec<String> = entries
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| {
+            name.strip_prefix(prefix)
+                .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+        })
+        .collect();
+    names.sort_unstable();
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_longer_than_the_buffer_and_not_utf8_are_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        let mut input = Input::default();
+        std::fs::write(&path, "x".repeat(BUFFER_BYTES * 3 + 7)).unwrap();
+        assert_eq!(input.read(&path).unwrap().len(), BUFFER_BYTES * 3 + 7);
+        std::fs::write(&path, b"a\xffb\n").unwrap();
+        assert_eq!(input.read(&path).unwrap(), "a\u{fffd}b\n");
+        std::fs::write(&path, "short \n").unwrap();
+        assert_eq!(input.read_value(&path), Some("short"));
+        let error = input.read(&dir.path().join("none")).unwrap_err();
+        assert!(error.is_not_found(), "{error}");
+    }
+
+    #[test]
+    fn stat_is_read_once_a_round() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("stat");
+        let mut input = Input::default();
+        std::fs::write(&path, "1").unwrap();
+        assert_eq!(input.stat(&path).unwrap(), "1");
+        std::fs::write(&path, "2").unwrap();
+        assert_eq!(input.stat_again(&path).unwrap(), "1");
+        assert_eq!(input.stat_again(&path).unwrap(), "2");
+    }
+
+    #[test]
+    fn numbers_are_the_floats_that_upstream_makes() {
+        for (text, want) in [
+            ("0", Some(0.0)),
+            ("18446744073709551615", Some(18_446_744_073_709_551_615.0)),
+            ("-1", Some(-1.0)),
+            ("0.21", Some(0.21)),
+            ("", None),
+            ("x", None),
+        ] {
+            assert_eq!(number(text), want, "{text:?}");
+        }
+    }
+}
