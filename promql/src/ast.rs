@@ -251,7 +251,10 @@ impl AggregateOp {
     /// The operator's name.
     #[must_use]
     pub fn as_str(self) -> &'static str {
-        Self::ALL.iter().find(|(_, op)| *op == self).map_or("", |(name, _)| name)
+        Self::ALL
+            .iter()
+            .find(|(_, op)| *op == self)
+            .map_or("", |(name, _)| name)
     }
 
     /// Does it take a parameter before the vector?
@@ -275,7 +278,10 @@ pub enum UnaryOp {
 
 /// The binary operators.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "each is the operator of the same name; the table has its spelling")]
+#[expect(
+    missing_docs,
+    reason = "each is the operator of the same name; the table has its spelling"
+)]
 pub enum BinaryOp {
     Add,
     Sub,
@@ -325,7 +331,10 @@ impl BinaryOp {
     /// As PromQL writes it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
-        Self::ALL.iter().find(|(_, op)| *op == self).map_or("", |(text, _)| text)
+        Self::ALL
+            .iter()
+            .find(|(_, op)| *op == self)
+            .map_or("", |(text, _)| text)
     }
 
     /// `==`, `!=`, `<`, `<=`, `>`, `>=`.
@@ -397,12 +406,10 @@ impl Expr {
             ExprKind::Range(_) | ExprKind::Subquery(_) => ValueType::Matrix,
             ExprKind::Call(call) => call.func.returns,
             ExprKind::Unary(_, expr) | ExprKind::Paren(expr) => expr.value_type(),
-            ExprKind::Binary(binary) => {
-                match (binary.lhs.value_type(), binary.rhs.value_type()) {
-                    (ValueType::Scalar, ValueType::Scalar) => ValueType::Scalar,
-                    _ => ValueType::Vector,
-                }
-            }
+            ExprKind::Binary(binary) => match (binary.lhs.value_type(), binary.rhs.value_type()) {
+                (ValueType::Scalar, ValueType::Scalar) => ValueType::Scalar,
+                _ => ValueType::Vector,
+            },
         }
     }
 

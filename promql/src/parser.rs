@@ -21,6 +21,14 @@ pub struct ParseError {
 /// # Errors
 /// [`ParseError`] at the first fault.
 pub fn parse(text: &str) -> Result<Expr, ParseError> {
-    let span = Span { start: 0, end: text.len() };
-    Err(ParseError { message: "no parser yet".to_owned(), span, line: 1, column: 1 })
+    let span = Span {
+        start: 0,
+        end: text.len(),
+    };
+    Err(ParseError {
+        message: "no parser yet".to_owned(),
+        span,
+        line: 1,
+        column: 1,
+    })
 }

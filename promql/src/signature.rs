@@ -20,11 +20,23 @@ pub struct Function {
 }
 
 const fn f(name: &'static str, args: &'static [ValueType], variadic: i32, returns: ValueType) -> Function {
-    Function { name, args, variadic, returns, experimental: false }
+    Function {
+        name,
+        args,
+        variadic,
+        returns,
+        experimental: false,
+    }
 }
 
 const fn x(name: &'static str, args: &'static [ValueType], variadic: i32, returns: ValueType) -> Function {
-    Function { name, args, variadic, returns, experimental: true }
+    Function {
+        name,
+        args,
+        variadic,
+        returns,
+        experimental: true,
+    }
 }
 
 /// All functions of Prometheus 3.14, sorted by name.
@@ -54,7 +66,12 @@ pub static FUNCTIONS: &[Function] = &[
     f("deg", &[Vector], 0, Vector),
     f("delta", &[Matrix], 0, Vector),
     f("deriv", &[Matrix], 0, Vector),
-    x("double_exponential_smoothing", &[Matrix, Scalar, Scalar], 0, Vector),
+    x(
+        "double_exponential_smoothing",
+        &[Matrix, Scalar, Scalar],
+        0,
+        Vector,
+    ),
     x("end", &[], 0, Scalar),
     f("exp", &[Vector], 0, Vector),
     x("first_over_time", &[Matrix], 0, Vector),
@@ -123,7 +140,10 @@ pub static FUNCTIONS: &[Function] = &[
 /// The function of this name.
 #[must_use]
 pub fn function(name: &str) -> Option<&'static Function> {
-    FUNCTIONS.binary_search_by(|row| row.name.cmp(name)).ok().and_then(|at| FUNCTIONS.get(at))
+    FUNCTIONS
+        .binary_search_by(|row| row.name.cmp(name))
+        .ok()
+        .and_then(|at| FUNCTIONS.get(at))
 }
 
 #[cfg(test)]
