@@ -222,7 +222,7 @@ fn bucket_quantile(q: f64, buckets: &mut [Bucket], forced: &mut bool) -> f64 {
     }
     let mut rank = q * last.count;
     let finite = &buckets[..buckets.len() - 1];
-    let at = finite.partition_point(|b| !(b.count >= rank));
+    let at = finite.partition_point(|b| b.count.partial_cmp(&rank).is_none_or(std::cmp::Ordering::is_lt));
     let Some(bucket) = finite.get(at) else {
         return below_last.upper;
     };
