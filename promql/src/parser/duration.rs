@@ -92,18 +92,12 @@ impl Parser<'_> {
         };
         depth = depth.max(node.depth);
         let subquery = Subquery {
-            expr: node.expr,
+            expr: *node.expr,
             range: range.expr,
             step,
             modifiers: Modifiers::default(),
         };
-        self.node(
-            Expr {
-                kind: ExprKind::Subquery(Box::new(subquery)),
-                span,
-            },
-            depth,
-        )
+        self.node(ExprKind::Subquery(Box::new(subquery)), span, depth)
     }
 
     fn range(&mut self, node: Node, range: Term, brackets: Span) -> Result<Node> {
@@ -124,7 +118,7 @@ impl Parser<'_> {
             selector,
             range: range.expr,
         });
-        self.node(Expr { kind, span }, range.depth)
+        self.node(kind, span, range.depth)
     }
 
     fn offset(&mut self, expr: &mut Expr) -> Result<()> {

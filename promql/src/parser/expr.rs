@@ -41,25 +41,25 @@ impl Parser<'_> {
                 break;
             }
             self.advance()?;
-            let mut binary = self.modifiers_of(op)?;
+            let binary = self.modifiers_of(op)?;
             // `^` groups from the right, all others from the left.
             let rhs = self.expr(if op == BinaryOp::Pow { binds } else { binds + 1 })?;
-            let span = Span {
-                start: lhs.expr.span.start,
-                end: rhs.expr.span.end,
-            };
-            binary.lhs = lhs.expr;
-            binary.rhs = rhs.expr;
-            lhs = self.node(
-                Expr {
-                    kind: ExprKind::Binary(binary),
-                    span,
-                },
-                lhs.depth.max(rhs.depth),
-            )?;
+            lhs = self.binary(binary, lhs, rhs)?;
         }
         self.nesting -= 1;
         Ok(lhs)
+    }
+
+    // The rules that call themselves leave the making of nodes to others, so that their frames stay small.
+
+    fn binary(&self, mut binary: Box<Binary>, lhs: Node, rhs: Node) -> Result<Node> {
+        let span = Span {
+            start: lhs.expr.span.start,
+            end: rhs.expr.span.end,
+        };
+        binary.lhs = *lhs.expr;
+        binary.rhs = *rhs.expr;
+        self.node(ExprKind::Binary(binary), span, lhs.depth.max(rhs.depth))
     }
 
     /// What stands between an operator and its right side: `bool on (a) group_left (b) fill (0)`. The sides are
@@ -172,54 +172,27 @@ impl Parser<'_> {
             }
         };
         let sign = self.advance()?;
-        let mut operand = self.expr(POW)?;
+        let operand = self.expr(POW)?;
+        self.unary(op, sign, operand)
+    }
+
+    fn unary(&self, op: UnaryOp, sign: Token, mut operand: Node) -> Result<Node> {
         let span = Span {
             start: sign.span.start,
             end: operand.expr.span.end,
         };
         // As upstream, a sign before a number belongs to the number.
-        if let ExprKind::Number(value) = operand.expr.kind {
-            let value = if op == UnaryOp::Minus { -value } else { value };
-            operand.expr = Expr {
-                kind: ExprKind::Number(value),
-                span,
-            };
+        if let ExprKind::Number(value) = &mut operand.expr.kind {
+            *value = if op == UnaryOp::Minus { -*value } else { *value };
+            operand.expr.span = span;
             return Ok(operand);
         }
-        let depth = operand.depth;
-        self.node(
-            Expr {
-                kind: ExprKind::Unary(op, Box::new(operand.expr)),
-                span,
-            },
-            depth,
-        )
+        self.node(ExprKind::Unary(op, operand.expr), span, operand.depth)
     }
 
     fn primary(&mut self) -> Result<Node> {
         match self.cur.kind {
-            Kind::Number | Kind::Duration => {
-                let token = self.advance()?;
-                let value = self.number_value(token)?;
-                self.node(
-                    Expr {
-                        kind: ExprKind::Number(value),
-                        span: token.span,
-                    },
-                    0,
-                )
-            }
-            Kind::String => {
-                let token = self.advance()?;
-                let value = self.string_value(token)?;
-                self.node(
-                    Expr {
-                        kind: ExprKind::String(value),
-                        span: token.span,
-                    },
-                    0,
-                )
-            }
+            Kind::Number | Kind::Duration | Kind::String => self.literal(),
             Kind::LeftParen => self.paren(),
             Kind::LeftBrace => {
                 let start = self.cur.span.start;
@@ -230,6 +203,16 @@ impl Parser<'_> {
         }
     }
 
+    fn literal(&mut self) -> Result<Node> {
+        let token = self.advance()?;
+        let kind = if token.kind == Kind::String {
+            ExprKind::String(self.string_value(token)?)
+        } else {
+            ExprKind::Number(self.number_value(token)?)
+        };
+        self.node(kind, token.span, 0)
+    }
+
     fn paren(&mut self) -> Result<Node> {
         let open = self.advance()?;
         let inner = self.expr(0)?;
@@ -238,14 +221,7 @@ impl Parser<'_> {
             start: open.span.start,
             end: close.span.end,
         };
-        let depth = inner.depth;
-        self.node(
-            Expr {
-                kind: ExprKind::Paren(Box::new(inner.expr)),
-                span,
-            },
-            depth,
-        )
+        self.node(ExprKind::Paren(inner.expr), span, inner.depth)
     }
 
     /// What begins with a name: an aggregation, a call or a selector, as the token after the name says.
@@ -273,13 +249,7 @@ impl Parser<'_> {
             start,
             end: self.last_end,
         };
-        self.node(
-            Expr {
-                kind: ExprKind::Selector(selector),
-                span,
-            },
-            0,
-        )
+        self.node(ExprKind::Selector(selector), span, 0)
     }
 
     fn call(&mut self, name: Token) -> Result<Node> {
@@ -288,24 +258,22 @@ impl Parser<'_> {
             start: name.span.start,
             end: self.last_end,
         };
+        let func = self.function(name)?;
+        self.node(ExprKind::Call(Call { func, args }), span, depth)
+    }
+
+    fn function(&self, name: Token) -> Result<&'static signature::Function> {
         let mut text = self.text_of(name).to_owned();
         if name.kind != Kind::Identifier {
             // `STEP()` is a keyword, so it may be written in any case; functions may not.
             text.make_ascii_lowercase();
         }
-        let func = signature::function(&text).ok_or_else(|| {
+        signature::function(&text).ok_or_else(|| {
             self.error(
                 name.span,
                 format!("unknown function with name {}", quote(self.text_of(name))),
             )
-        })?;
-        self.node(
-            Expr {
-                kind: ExprKind::Call(Call { func, args }),
-                span,
-            },
-            depth,
-        )
+        })
     }
 
     /// `(a, b)`, with the height of the highest.
@@ -318,7 +286,7 @@ impl Parser<'_> {
         loop {
             let arg = self.expr(0)?;
             depth = depth.max(arg.depth);
-            args.push(arg.expr);
+            args.push(*arg.expr);
             if self.cur.kind != Kind::Comma {
                 self.expect(Kind::RightParen)?;
                 return Ok((args, depth));
@@ -342,7 +310,7 @@ impl Parser<'_> {
         if op == AggregateOp::CountValues {
             self.check_label_argument()?;
         }
-        let (mut args, depth) = self.args()?;
+        let (args, depth) = self.args()?;
         self.context = outer;
         if grouping.is_none() {
             grouping = self.grouping()?;
@@ -351,32 +319,34 @@ impl Parser<'_> {
             start: name.span.start,
             end: self.last_end,
         };
+        let aggregate = self.aggregate_over(op, grouping, args, span)?;
+        self.node(ExprKind::Aggregate(aggregate), span, depth)
+    }
+
+    fn aggregate_over(
+        &self,
+        op: AggregateOp,
+        grouping: Option<Grouping>,
+        mut args: Vec<Expr>,
+        span: Span,
+    ) -> Result<Box<Aggregate>> {
         if args.is_empty() {
             return Err(self.error(span, "no arguments for aggregate expression provided"));
         }
         let wanted = 1 + usize::from(op.takes_param());
         let got = args.len();
         let (Some(expr), true) = (args.pop(), got == wanted) else {
-            return Err(self.error(
-                span,
-                format!(
-                    "wrong number of arguments for aggregate expression provided, expected {wanted}, got {got}"
-                ),
-            ));
+            let message = format!(
+                "wrong number of arguments for aggregate expression provided, expected {wanted}, got {got}"
+            );
+            return Err(self.error(span, message));
         };
-        let aggregate = Aggregate {
+        Ok(Box::new(Aggregate {
             op,
             param: args.pop(),
             expr,
             grouping,
-        };
-        self.node(
-            Expr {
-                kind: ExprKind::Aggregate(Box::new(aggregate)),
-                span,
-            },
-            depth,
-        )
+        }))
     }
 
     /// `by (...)` or `without (...)`, if it is there.

@@ -23,7 +23,7 @@ mod error_tests;
 #[cfg(test)]
 mod tests;
 
-use crate::ast::{Expr, Span};
+use crate::ast::{Expr, ExprKind, Span};
 use lexer::Lexer;
 use model::Matcher;
 pub(crate) use number::format_duration_ms;
@@ -77,7 +77,7 @@ pub fn parse(text: &str) -> Result<Expr> {
             "no expression found in input",
         ));
     }
-    let mut expr = parser.expr(0)?.expr;
+    let mut expr = *parser.expr(0)?.expr;
     if parser.cur.kind != Kind::Eof {
         return Err(parser.unexpected_here());
     }
@@ -108,9 +108,9 @@ struct Context {
     expected: &'static str,
 }
 
-/// An expression with the height of its tree.
+/// An expression with the height of its tree. In a box, as every level of nesting holds some of them on the stack.
 struct Node {
-    expr: Expr,
+    expr: Box<Expr>,
     depth: usize,
 }
 
@@ -222,15 +222,14 @@ impl<'a> Parser<'a> {
     }
 
     /// A node over children of this height, if it is not too high.
-    fn node(&self, expr: Expr, below: usize) -> Result<Node> {
+    fn node(&self, kind: ExprKind, span: Span, below: usize) -> Result<Node> {
         if below >= MAX_DEPTH {
-            Err(self.too_deep(expr.span))
-        } else {
-            Ok(Node {
-                expr,
-                depth: below + 1,
-            })
+            return Err(self.too_deep(span));
         }
+        Ok(Node {
+            expr: Box::new(Expr { kind, span }),
+            depth: below + 1,
+        })
     }
 
     fn too_deep(&self, span: Span) -> ParseError {
