@@ -6,11 +6,11 @@
 import { type Signal, useSignal } from '@preact/signals';
 import type { RefObject } from 'preact';
 import { useEffect, useMemo, useRef } from 'preact/hooks';
-import { ApiError, get, isAbort, now, query } from './api';
+import { ApiError, get, isAbort, now, query, type Row } from './api';
 import { Chart } from './chart/chart';
 import type { Look, Window } from './chart/plot';
 import { fill, type LivePage, RangeQuery, type Task, usePage, useTask } from './live';
-import { type Frame, type Line, labelKey, nameOf } from './series';
+import { type Frame, type Line, labelKey, nameOf, type Role } from './series';
 import { firstPointsIn, host } from './server';
 import { chooseStep, type Grid, gridOf, moment, rangeEnds } from './time';
 import { pageHref, range, route, server, setRange } from './url';
@@ -19,7 +19,7 @@ export interface QuerySpec {
   expr: string;
   /** Name of each series; `{{label}}` stands for a label's value. */
   name: string;
-  role?: 'limit';
+  role?: Role;
   /** Drawn below zero. */
   below?: boolean;
 }
@@ -33,6 +33,8 @@ export interface PanelSpec {
   /** Lines the legend has room for. */
   rows: number;
   queries: QuerySpec[];
+  /** Names that come first, in this order; the others follow by the alphabet. */
+  order?: string[];
   /** The metric whose absence explains an empty panel, and what to do when it is absent. */
   metric: string;
   absent: string;
@@ -52,11 +54,13 @@ interface Why {
   newest?: number;
 }
 
-/** The panel's names stand in one order of values, so that stacks are built alike every time. */
-function toLines(
-  spec: QuerySpec,
-  rows: { metric: Record<string, string>; values: (number | null)[] }[],
-): Line[] {
+/** One order for a panel's names, so that a stack is built alike every time. */
+function place(name: string, order: string[]): number {
+  const at = order.indexOf(name);
+  return at < 0 ? order.length : at;
+}
+
+function toLines(spec: QuerySpec, rows: Row[], order: string[]): Line[] {
   const sign = spec.below ? -1 : 1;
   return rows
     .map((row) => ({
@@ -64,10 +68,10 @@ function toLines(
       name: nameOf(spec.name, row.metric),
       metric: row.metric,
       values: sign < 0 ? row.values.map((v) => (v === null ? null : -v)) : row.values,
-      role: spec.role ?? ('value' as const),
+      role: spec.role ?? 'value',
       sign: sign as 1 | -1,
     }))
-    .sort((a, b) => a.name.localeCompare(b.name));
+    .sort((a, b) => place(a.name, order) - place(b.name, order) || a.name.localeCompare(b.name));
 }
 
 /** Loads a panel's queries together, one after the refresh of another kept as small as can be. */
@@ -82,7 +86,7 @@ function panelTask(
     const parts = await Promise.all(
       spec.queries.map(async (part, i) => {
         const rows = await queries[i]?.load(fill(part.expr, grid.step, instance), grid, signal);
-        return toLines(part, rows ?? []);
+        return toLines(part, rows ?? [], spec.order ?? []);
       }),
     );
     return parts.flat();
@@ -103,7 +107,7 @@ function panelTask(
       state.value = { ...state.peek(), window: ends, loading: true };
       try {
         const lines = await load(grid, signal);
-        const why = lines.some((l) => l.role === 'value') ? null : await explain(spec, signal);
+        const why = lines.some((l) => l.role !== 'limit') ? null : await explain(spec, signal);
         state.value = { frame: { grid, lines }, window: ends, error: null, loading: false, why };
       } catch (error) {
         if (isAbort(error)) return;
@@ -177,7 +181,7 @@ export function Panel({ spec }: { spec: PanelSpec }) {
   const element = useRef<HTMLElement>(null);
   const state = usePanel(spec, element);
   const { frame, window, error, loading, why } = state.value;
-  const drawn = frame !== null && frame.lines.some((l) => l.role === 'value');
+  const drawn = frame !== null && frame.lines.some((l) => l.role !== 'limit');
   return (
     <section
       class={`panel span-${spec.span}`}

@@ -8,6 +8,8 @@
 import type { Labels, Row } from './api';
 import { type Grid, gridLength } from './time';
 
+export type Role = 'value' | 'rest' | 'limit';
+
 /** One line of a chart. */
 export interface Line {
   /** Tells two lines of one chart apart; stable over refreshes. */
@@ -15,8 +17,8 @@ export interface Line {
   name: string;
   metric: Labels;
   values: (number | null)[];
-  /** A limit is drawn as a dashed line above the rest and never stacked. */
-  role: 'value' | 'limit';
+  /** A limit is a dashed line, never stacked; a rest is what is left over (free memory), drawn faintly. */
+  role: Role;
   /** -1 for a line that is drawn below zero; its values are negative and are shown without their sign. */
   sign: 1 | -1;
 }
@@ -102,7 +104,7 @@ export function figures(values: (number | null)[]): Figures {
 
 /** The largest lines by the size of their mean, in their old order, and how many were left out. */
 export function largest(lines: Line[], count: number): { kept: Line[]; left: number } {
-  const values = lines.filter((line) => line.role === 'value');
+  const values = lines.filter((line) => line.role !== 'limit');
   if (values.length <= count) return { kept: lines, left: 0 };
   const size = (line: Line): number => Math.abs(figures(line.values).mean ?? 0);
   const ranked = [...values].sort((a, b) => size(b) - size(a)).slice(0, count);

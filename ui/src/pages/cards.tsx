@@ -22,6 +22,8 @@ interface CardSpec {
   figures: Record<string, string>;
   value: (figures: Figures) => string;
   detail: (figures: Figures) => string;
+  /** Whether a full bar is a fault: a busy CPU does its work, a full disk does not. */
+  tight?: boolean;
   /** 0 to 1 of the limit, drawn as a bar. */
   share?: (figures: Figures) => number | null;
 }
@@ -58,6 +60,7 @@ export const CARDS: CardSpec[] = [
   {
     id: 'memory',
     title: 'Memory',
+    tight: true,
     line: '100 * (1 - node_memory_MemAvailable_bytes{$host} / node_memory_MemTotal_bytes{$host})',
     max: 100,
     figures: {
@@ -79,6 +82,7 @@ export const CARDS: CardSpec[] = [
   {
     id: 'disk',
     title: 'Disk',
+    tight: true,
     line: `100 * topk(1, ${USED})`,
     max: 100,
     figures: {
@@ -122,6 +126,11 @@ export function untilFull(seconds: number | null): string {
   if (!Number.isFinite(seconds) || seconds < 0 || seconds > 2 * 365 * 86_400)
     return 'not filling up';
   return `full in ${spell(seconds)} at this rate`;
+}
+
+function strain(filled: number): string {
+  if (filled > 0.9) return 'bad';
+  return filled > 0.8 ? 'warn' : '';
 }
 
 function share(value: number | null, whole: number | null): number | null {
@@ -190,10 +199,7 @@ export function Card({ spec }: { spec: CardSpec }) {
       </p>
       <Sparkline values={values} max={spec.max} />
       {filled !== null && (
-        <div
-          class={filled > 0.9 ? 'bar bad' : filled > 0.8 ? 'bar warn' : 'bar'}
-          aria-hidden="true"
-        >
+        <div class={`bar ${spec.tight ? strain(filled) : ''}`} aria-hidden="true">
           <i style={{ width: `${filled * 100}%` }} />
         </div>
       )}

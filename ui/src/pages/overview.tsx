@@ -15,8 +15,10 @@ import { PANELS } from './overview_panels';
 export function Overview() {
   return (
     <>
-      <HostLine />
-      <Health />
+      <div class="lead">
+        <Health />
+        <HostLine />
+      </div>
       <div class="grid">
         {CARDS.map((spec) => (
           <Card key={spec.id} spec={spec} />
@@ -55,9 +57,8 @@ function HostLine() {
   const parts = about ? [`${about.sysname} ${about.release}`, about.machine] : [];
   if (up.value !== null) parts.unshift(`up ${spell(up.value)}`);
   return (
-    <header class="host" ref={element}>
-      <h1>{about?.nodename ?? 'This host'}</h1>
-      <p>{parts.join(' · ')}</p>
-    </header>
+    <section class="host" ref={element} aria-label="Host">
+      {parts.join(' · ')}
+    </section>
   );
 }

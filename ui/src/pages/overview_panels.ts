@@ -18,7 +18,8 @@ export const PANELS: PanelSpec[] = [
     title: 'CPU by mode',
     span: 6,
     look: { kind: 'stack', unit: 'percent', max: 100 },
-    rows: 5,
+    rows: 7,
+    order: ['user', 'system', 'nice', 'iowait', 'softirq', 'irq', 'steal'],
     queries: [
       {
         expr: '100 * avg by (mode) (rate(node_cpu_seconds_total{$host,mode!="idle"}[$rate]))',
@@ -46,7 +47,7 @@ export const PANELS: PanelSpec[] = [
         name: 'cached',
       },
       { expr: 'node_memory_Buffers_bytes{$host}', name: 'buffers' },
-      { expr: 'node_memory_MemFree_bytes{$host}', name: 'free' },
+      { expr: 'node_memory_MemFree_bytes{$host}', name: 'free', role: 'rest' },
       { expr: 'node_memory_MemTotal_bytes{$host}', name: 'total', role: 'limit' },
     ],
     metric: 'node_memory_MemTotal_bytes',
@@ -57,7 +58,7 @@ export const PANELS: PanelSpec[] = [
     title: 'Disk space used',
     span: 4,
     look: { kind: 'line', unit: 'percent', max: 100 },
-    rows: 4,
+    rows: 3,
     queries: [
       {
         expr: `100 * (1 - node_filesystem_avail_bytes{$host,${REAL_FS}} / node_filesystem_size_bytes{$host,${REAL_FS}})`,
@@ -73,7 +74,7 @@ export const PANELS: PanelSpec[] = [
     title: 'Disk I/O: read up, written down',
     span: 4,
     look: { kind: 'line', unit: 'bytes/s', mirrored: true },
-    rows: 4,
+    rows: 3,
     queries: [
       {
         expr: `rate(node_disk_read_bytes_total{$host,${REAL_DISK}}[$rate])`,
@@ -93,7 +94,7 @@ export const PANELS: PanelSpec[] = [
     title: 'Network: in up, out down',
     span: 4,
     look: { kind: 'line', unit: 'bits/s', mirrored: true },
-    rows: 4,
+    rows: 3,
     queries: [
       {
         expr: `8 * rate(node_network_receive_bytes_total{$host,${REAL_NET}}[$rate])`,
