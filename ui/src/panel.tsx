@@ -107,7 +107,9 @@ function panelTask(
       state.value = { ...state.peek(), window: ends, loading: true };
       try {
         const lines = await load(grid, signal);
-        const why = lines.some((l) => l.role !== 'limit') ? null : await explain(spec, signal);
+        const why = lines.some((l) => l.role !== 'limit')
+          ? null
+          : await explain(spec.metric, spec.absent, signal);
         state.value = { frame: { grid, lines }, window: ends, error: null, loading: false, why };
       } catch (error) {
         if (isAbort(error)) return;
@@ -123,27 +125,25 @@ export function asApiError(error: unknown): ApiError {
     : new ApiError('page', `The page failed: ${String(error)}`);
 }
 
-/** Why a panel is empty: no such metric, the source is down, or nothing in this range. */
-async function explain(spec: PanelSpec, signal: AbortSignal): Promise<Why> {
-  const known = await get<unknown[]>(
-    '/api/v1/series',
-    [
-      ['match[]', spec.metric],
-      ['limit', '1'],
-    ],
-    signal,
-  );
-  if (known.length === 0) return { text: `No metric ${spec.metric}. ${spec.absent}` };
+/** Why a metric gives nothing: there is none of the name, its source is down, or nothing in this range. */
+export async function explain(metric: string, absent: string, signal: AbortSignal): Promise<Why> {
+  const params: [string, string][] = [
+    ['match[]', metric],
+    ['limit', '1'],
+  ];
+  const known = await get<unknown[]>('/api/v1/series', params, signal);
+  if (known.length === 0) return { text: `No metric ${metric}. ${absent}` };
   const up = await query(fill('up{$host}', 15, server.peek()), now(), signal);
   if (up.data.length > 0 && up.data.every((s) => s.value === 0)) {
     return {
-      text: 'The source is down: its last scrape failed. Look at its error under Status → Targets.',
+      text: 'The source is down: its last scrape failed. Its error stands with the targets.',
     };
   }
-  const newest = await query(`max(max_over_time(timestamp(${spec.metric})[1d:5m]))`, now(), signal);
+  const newest = await query(`max(max_over_time(timestamp(${metric})[1d:5m]))`, now(), signal);
   const time = newest.data[0]?.value;
-  if (time === undefined)
+  if (time === undefined) {
     return { text: 'Nothing in this range, nor in the last day. Choose a longer one.' };
+  }
   return { text: `Nothing in this range. The newest point is of ${moment(time)}.`, newest: time };
 }
 
@@ -181,7 +181,7 @@ export function Panel({ spec }: { spec: PanelSpec }) {
   const element = useRef<HTMLElement>(null);
   const state = usePanel(spec, element);
   const { frame, window, error, loading, why } = state.value;
-  const drawn = frame !== null && frame.lines.some((l) => l.role !== 'limit');
+  const drawn = frame?.lines.some((l) => l.role !== 'limit') === true;
   return (
     <section
       class={`panel span-${spec.span}`}

@@ -70,7 +70,7 @@ function RefreshChoice() {
     >
       {choices.map((seconds) => (
         <option key={seconds} value={String(seconds)}>
-          {seconds === 0 ? 'Paused' : `Every ${formatDuration(seconds)}`}
+          {seconds === 0 ? 'Paused' : `↻ ${formatDuration(seconds)}`}
         </option>
       ))}
     </select>
