@@ -1,0 +1,199 @@
+/**
+ * What keeps a page current: which of its parts ask, when, and when they stop.
+ *
+ * Invariants: only visible parts ask; all that are due go out in one go; a hidden tab asks nothing;
+ * leaving the page ends its requests; a changed range ends the requests for the old one, while an
+ * ordinary refresh waits for them, or a slow server would never get to answer.
+ */
+
+import { effect } from '@preact/signals';
+import { createContext, type RefObject } from 'preact';
+import { useContext, useEffect } from 'preact/hooks';
+import { now, queryRange, type Row } from './api';
+import { continues, merge } from './series';
+import { isYoung } from './server';
+import { type Grid, rateWindow } from './time';
+import { range, rangeKey, refresh, server } from './url';
+
+/** A part of a page that asks the server for something. `run` handles its own failures. */
+export interface Task {
+  run: (signal: AbortSignal) => Promise<void>;
+  visible: boolean;
+  /** Whether its answer depends on the range; health does not. */
+  ranged: boolean;
+}
+
+interface State {
+  due: boolean;
+  running: AbortController | null;
+}
+
+/** How soon a server without any points yet is asked again. */
+const YOUNG_REFRESH = 2;
+
+export class LivePage {
+  private tasks = new Map<Task, State>();
+  private scheduled = false;
+  private timer: ReturnType<typeof setTimeout> | undefined;
+  private last = 0;
+  private stops: (() => void)[];
+
+  constructor() {
+    let first = true;
+    const watch = effect(() => {
+      rangeKey.value;
+      server.value;
+      if (!first) this.changed();
+      first = false;
+    });
+    const pace = effect(() => {
+      refresh.value;
+      this.arm();
+    });
+    const wake = (): void => this.arm();
+    document.addEventListener('visibilitychange', wake);
+    this.stops = [watch, pace, () => document.removeEventListener('visibilitychange', wake)];
+  }
+
+  add(task: Task): () => void {
+    this.tasks.set(task, { due: true, running: null });
+    this.schedule();
+    return () => {
+      this.tasks.get(task)?.running?.abort();
+      this.tasks.delete(task);
+    };
+  }
+
+  show(task: Task, visible: boolean): void {
+    task.visible = visible;
+    if (visible) this.schedule();
+  }
+
+  /** Asks again, now, and drops a request that is under way: its question is no longer the one. */
+  restart(task: Task): void {
+    const state = this.tasks.get(task);
+    if (!state) return;
+    state.running?.abort();
+    state.running = null;
+    state.due = true;
+    this.schedule();
+  }
+
+  /** What the timer does; a test may do it as well. */
+  tick(): void {
+    this.last = Date.now();
+    const still = range.peek();
+    const past = still.kind === 'fixed' && still.to < now();
+    for (const [task, state] of this.tasks) state.due ||= !(task.ranged && past);
+    this.schedule();
+  }
+
+  close(): void {
+    clearTimeout(this.timer);
+    for (const stop of this.stops) stop();
+    for (const state of this.tasks.values()) state.running?.abort();
+    this.tasks.clear();
+  }
+
+  private changed(): void {
+    for (const task of this.tasks.keys()) if (task.ranged) this.restart(task);
+  }
+
+  private arm(): void {
+    clearTimeout(this.timer);
+    const pace = refresh.peek();
+    if (document.hidden || pace === 0) return;
+    const wait = (isYoung() ? YOUNG_REFRESH : pace) * 1000;
+    // After a sleep the page is brought up to date at once, not after another interval.
+    const left = this.last === 0 ? wait : Math.max(0, this.last + wait - Date.now());
+    this.timer = setTimeout(() => {
+      this.tick();
+      this.arm();
+    }, left);
+  }
+
+  /** One microtask later, so that everything that became due together goes out together. */
+  private schedule(): void {
+    if (this.scheduled) return;
+    this.scheduled = true;
+    queueMicrotask(() => {
+      this.scheduled = false;
+      for (const [task, state] of this.tasks) {
+        if (state.due && task.visible && !state.running) this.start(task, state);
+      }
+    });
+  }
+
+  private start(task: Task, state: State): void {
+    const controller = new AbortController();
+    state.due = false;
+    state.running = controller;
+    void task.run(controller.signal).finally(() => {
+      if (state.running === controller) state.running = null;
+      if (state.due) this.schedule();
+    });
+  }
+}
+
+export const PageContext = createContext<LivePage | null>(null);
+
+export function usePage(): LivePage {
+  const page = useContext(PageContext);
+  if (!page) throw new Error('a panel stands outside of a page');
+  return page;
+}
+
+const seen = new WeakMap<Element, (visible: boolean) => void>();
+const watcher = new IntersectionObserver(
+  (entries) => {
+    for (const entry of entries) seen.get(entry.target)?.(entry.isIntersecting);
+  },
+  // A little early, so that a chart is there when it scrolls in.
+  { rootMargin: '150px' },
+);
+
+/** Runs `task` with its page while the element is on the screen. */
+export function useTask(task: Task, element: RefObject<HTMLElement | null>): void {
+  const page = usePage();
+  useEffect(() => {
+    const remove = page.add(task);
+    const node = element.current;
+    if (node) {
+      seen.set(node, (visible) => page.show(task, visible));
+      watcher.observe(node);
+    }
+    return () => {
+      if (node) watcher.unobserve(node);
+      remove();
+    };
+  }, [page, task, element]);
+}
+
+/** Fills in what a query leaves open: `$host` (the matchers of the server) and `$rate` (the window of rate). */
+export function fill(expr: string, step: number, instance: string): string {
+  const host = instance
+    ? `job="node-exporter",instance=${JSON.stringify(instance)}`
+    : 'job="node-exporter"';
+  return expr.replaceAll('$host', host).replaceAll('$rate', `${rateWindow(step)}s`);
+}
+
+/** A range query that remembers its last answer and asks only for what is new. */
+export class RangeQuery {
+  private kept: { expr: string; grid: Grid; rows: Row[] } | null = null;
+
+  async load(expr: string, grid: Grid, signal: AbortSignal): Promise<Row[]> {
+    const kept = this.kept;
+    let rows: Row[];
+    if (kept && kept.expr === expr && continues(kept.grid, grid)) {
+      // The newest points may have been computed before a late scrape arrived, so they are asked again.
+      const start = Math.max(grid.start, kept.grid.end - 2 * grid.step);
+      const part = { ...grid, start };
+      const fresh = await queryRange(expr, part, signal);
+      rows = merge(kept.rows, kept.grid, fresh.data, part, grid);
+    } else {
+      rows = (await queryRange(expr, grid, signal)).data;
+    }
+    this.kept = { expr, grid, rows };
+    return rows;
+  }
+}

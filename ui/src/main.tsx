@@ -1,0 +1,35 @@
+/** Entry: the theme, links that stay within the page, and the frame. */
+
+import './style/base.css';
+import './style/frame.css';
+import './style/panels.css';
+import { render } from 'preact';
+import { App } from './app';
+import { loadServer } from './server';
+import { startTheme } from './theme';
+import { go } from './url';
+
+/** Plain links are followed without loading the page anew; those with a modifier are the browser's. */
+function followLinks(): void {
+  document.addEventListener('click', (event) => {
+    if (event.defaultPrevented || event.button !== 0) return;
+    if (event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+    const link = (event.target as Element).closest('a');
+    if (
+      !link ||
+      link.origin !== location.origin ||
+      link.target ||
+      link.getAttribute('href')?.startsWith('#')
+    )
+      return;
+    if (link.pathname.startsWith('/api/')) return;
+    event.preventDefault();
+    go(link.pathname + link.search);
+  });
+}
+
+startTheme();
+followLinks();
+void loadServer(new AbortController().signal);
+const root = document.getElementById('app');
+if (root) render(<App />, root);

@@ -1,0 +1,34 @@
+/** The pages of the interface. A new page is one more row: navigation, search and routing read this. */
+
+import type { ComponentType } from 'preact';
+import type { IconName } from '../frame/icons';
+import { Overview } from './overview';
+
+export interface PageRow {
+  path: string;
+  title: string;
+  icon: IconName;
+  /** What the page answers, for the search. */
+  about: string;
+  /** Pages with heavy parts arrive when they are first opened. */
+  load: ComponentType | (() => Promise<ComponentType>);
+  lazy?: true;
+}
+
+export const PAGES: PageRow[] = [
+  {
+    path: '/',
+    title: 'Overview',
+    icon: 'overview',
+    about: 'Is anything wrong, and the host at a glance',
+    load: Overview,
+  },
+  {
+    path: '/explore',
+    title: 'Explore',
+    icon: 'explore',
+    about: 'Ask anything in PromQL',
+    lazy: true,
+    load: () => import('./explore').then((m) => m.Explore),
+  },
+];

@@ -1,0 +1,54 @@
+/**
+ * The build: one page with hashed assets and, beside each, its gzip form, so that the server can
+ * hand out compressed bytes without compressing anything itself.
+ *
+ * `MASTHEAD_API` names the server that development and preview talk to. Preview sends the same
+ * content security policy as the real server, so that a violation shows before the page is embedded.
+ */
+
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { defineConfig, type Plugin } from 'vite';
+
+const API = process.env.MASTHEAD_API ?? 'http://127.0.0.1:9090';
+
+const POLICY = [
+  "default-src 'none'",
+  "script-src 'self'",
+  "style-src 'self'",
+  "img-src 'self' data:",
+  "connect-src 'self'",
+  "font-src 'self'",
+  "base-uri 'none'",
+  "form-action 'self'",
+  "frame-ancestors 'none'",
+].join('; ');
+
+function gzipBeside(): Plugin {
+  let out = '';
+  return {
+    name: 'gzip-beside',
+    apply: 'build',
+    configResolved(config) {
+      out = join(config.root, config.build.outDir);
+    },
+    closeBundle() {
+      for (const entry of readdirSync(out, { recursive: true, withFileTypes: true })) {
+        if (!entry.isFile() || !/\.(html|js|css|svg)$/.test(entry.name)) continue;
+        const path = join(entry.parentPath, entry.name);
+        writeFileSync(`${path}.gz`, gzipSync(readFileSync(path), { level: 9 }));
+      }
+    },
+  };
+}
+
+export default defineConfig({
+  plugins: [gzipBeside()],
+  build: { target: 'es2022', modulePreload: { polyfill: false }, assetsInlineLimit: 0 },
+  server: { proxy: { '/api': API } },
+  preview: {
+    proxy: { '/api': API },
+    headers: { 'Content-Security-Policy': POLICY },
+  },
+});
