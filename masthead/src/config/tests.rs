@@ -120,7 +120,7 @@ fn nothing_written_is_the_default() {
 fn written_out_and_read_again_it_is_the_same() {
     let text = "global: {external_labels: {a: 'true', 'b c': \"x\\ty\"}, label_limit: 9}\n\
         scrape_configs:\n- job_name: \"a: b\"\n  params: {q: ['', '5', '# x'], none: []}\n  body_size_limit: 1KB\n  \
-        tls_config: {server_name: h}\n  static_configs: [{targets: ['a:1']}, {targets: [], labels: {x: 'ü\\'}}]\n";
+        tls_config: {server_name: h, insecure_skip_verify: true}\n  static_configs: [{targets: ['a:1']}, {targets: [], labels: {x: 'ü\\'}}]\n";
     let config = parse(text).unwrap();
     let yaml = config.to_yaml();
     assert_eq!(parse(&yaml).expect(&yaml), config, "{yaml}");
@@ -250,6 +250,7 @@ fn wrong_values_say_what_is_right() {
         ),
         (job("tls_config: {ca_file: /no/such/file}"), "3:25", "not there"),
         (job("tls_config: {server_name: 'a b'}"), "3:29", "not a host name"),
+        (job("tls_config: {server_name: h}"), "3:29", "needs a ca_file"),
         (job("basic_auth: {password: x}"), "3:15", "needs a username"),
         (
             job("basic_auth: {username: u, password: x, password_file: y}"),

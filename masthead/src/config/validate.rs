@@ -311,6 +311,12 @@ fn tls_config(raw: &RawTlsConfig, base: &Path) -> Checked<TlsConfig> {
             format!("server_name {:?} is not a host name", name.value),
         ));
     }
+    if let (Some(name), None, None | Some(false)) = (&raw.server_name, &ca_file, raw.insecure_skip_verify) {
+        return Err(fault(
+            name,
+            "server_name needs a ca_file in this version of Masthead; name the file to trust",
+        ));
+    }
     Ok(TlsConfig {
         ca_file,
         server_name: raw.server_name.as_ref().map(|name| name.value.clone()),

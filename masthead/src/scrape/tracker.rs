@@ -1,0 +1,485 @@
+//! From the samples of one source to the store, round by round: labels, limits, staleness, and the series about the scrape itself.
+//!
+//! Scrapes of targets and the collectors inside this process share this code, so `up`, `scrape_duration_seconds` and
+//! their like mean the same for both. One round is one commit:
+//!
+//! ```text
+//!   | samples, by reference when the source's text was seen before | staleness markers | up, scrape_* |
+//! ```
+//!
+//! Invariants: all samples of a round have one timestamp, but for those whose target gave one; a series that was there in the round
+//! before and is not any more gets a staleness marker; a failed round stores none of its samples and ends all series. The
+//! cache holds what the last good round brought, nothing older.
+
+use std::borrow::Cow;
+use std::time::Instant;
+
+use hashbrown::HashMap;
+use model::{Batch, Family, Labels, LabelsBuilder, METRIC_NAME, STALE_NAN, SeriesRef};
+
+use crate::clock;
+use crate::config::Limits;
+use crate::ingest::{CommitError, CommitOutcome, Sink};
+
+/// The series about a scrape, in the order of [`Report::values`].
+pub const REPORT_NAMES: [&str; 5] = [
+    "up",
+    "scrape_duration_seconds",
+    "scrape_samples_scraped",
+    "scrape_samples_post_metric_relabeling",
+    "scrape_series_added",
+];
+
+/// Settings of a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rules {
+    /// The source's own labels win over the target's; else they become `exported_...`.
+    pub honor_labels: bool,
+    /// Timestamps of the source are used; else ours.
+    pub honor_timestamps: bool,
+    /// What a round may bring; the body's size is not looked at here.
+    pub limits: Limits,
+}
+
+impl Default for Rules {
+    /// Prometheus' defaults.
+    fn default() -> Self {
+        Self {
+            honor_labels: false,
+            honor_timestamps: true,
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// What became of a round.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Report {
+    /// The source was read whole and within its limits.
+    pub up: bool,
+    /// Why not.
+    pub error: Option<String>,
+    /// From the start of the round to the commit.
+    pub duration_s: f64,
+    /// Samples the source gave.
+    pub scraped: usize,
+    /// Of these, within limits.
+    pub added: usize,
+    /// Series not seen in the round before.
+    pub series_added: usize,
+    /// Samples that the store refused, and the first reason.
+    pub rejected: usize,
+    /// The first refused sample's reason.
+    pub first_rejected: Option<String>,
+    /// The store could not write: nothing of the round was kept.
+    pub store_error: Option<String>,
+}
+
+impl Report {
+    /// The values of [`REPORT_NAMES`].
+    #[must_use]
+    pub fn values(&self) -> [f64; 5] {
+        #[expect(clippy::cast_precision_loss, reason = "no scrape has 2^53 samples")]
+        let count = |n: usize| n as f64;
+        [
+            f64::from(u8::from(self.up)),
+            self.duration_s,
+            count(self.scraped),
+            count(self.added),
+            count(self.series_added),
+        ]
+    }
+}
+
+#[derive(Debug)]
+struct Entry {
+    series: Option<SeriesRef>,
+    seen: u64,
+    /// Gets a staleness marker when it vanishes; not so when the target stamps it.
+    tracked: bool,
+}
+
+/// A series of the batch whose reference the commit will tell.
+#[derive(Debug)]
+struct New {
+    row: usize,
+    key: Box<str>,
+}
+
+/// The memory of one source. See the module's text.
+#[derive(Debug)]
+pub struct SourceTracker {
+    labels: Labels,
+    rules: Rules,
+    cache: HashMap<Box<str>, Entry>,
+    reports: [Option<SeriesRef>; 5],
+    round: u64,
+    last_t_ms: i64,
+    batch: Batch,
+    new: Vec<New>,
+    builder: LabelsBuilder,
+    key: String,
+}
+
+/// A round being filled.
+#[derive(Debug)]
+pub struct Round<'a> {
+    tracker: &'a mut SourceTracker,
+    t_ms: i64,
+    scraped: usize,
+    added: usize,
+    series_added: usize,
+}
+
+/// A label as a source gives it.
+pub type SourceLabel<'a> = (Cow<'a, str>, Cow<'a, str>);
+
+impl Round<'_> {
+    /// Adds a sample. `key` names the series within this source, the same in every round; `labels` (with `__name__`) is asked
+    /// only when the key is new.
+    ///
+    /// # Errors
+    /// A limit is passed, or the labels are wrong; the round has failed then.
+    pub fn add<'l>(
+        &mut self,
+        key: &str,
+        value: f64,
+        timestamp_ms: Option<i64>,
+        labels: impl FnOnce(&mut Vec<SourceLabel<'l>>) -> Result<(), String>,
+    ) -> Result<(), String> {
+        self.scraped += 1;
+        let tracker = &mut *self.tracker;
+        let limit = tracker.rules.limits.samples;
+        if limit > 0 && self.added as u64 >= limit {
+            return Err(format!(
+                "sample limit exceeded: the target has more than {limit} samples"
+            ));
+        }
+        let own_time = timestamp_ms.filter(|_| tracker.rules.honor_timestamps);
+        match tracker.cache.get_mut(key) {
+            Some(Entry {
+                series: Some(series),
+                seen,
+                tracked,
+            }) => {
+                *seen = tracker.round;
+                *tracked = own_time.is_none();
+                tracker.batch.series_ref(*series);
+            }
+            known => {
+                let fresh = known.is_none();
+                let mut pairs = Vec::with_capacity(12);
+                labels(&mut pairs)?;
+                tracker.compose(&pairs)?;
+                tracker.new.push(New {
+                    row: tracker.batch.rows_len(),
+                    key: key.into(),
+                });
+                tracker.batch.series_from(&mut tracker.builder);
+                let entry = Entry {
+                    series: None,
+                    seen: tracker.round,
+                    tracked: own_time.is_none(),
+                };
+                tracker.cache.insert(key.into(), entry);
+                self.series_added += usize::from(fresh);
+            }
+        }
+        tracker.batch.push(own_time.unwrap_or(self.t_ms), value);
+        self.added += 1;
+        Ok(())
+    }
+
+    /// Adds every sample of families, as the collectors inside this process make them.
+    ///
+    /// # Errors
+    /// As [`Round::add`].
+    pub fn add_families(&mut self, families: &[Family]) -> Result<(), String> {
+        let mut result = Ok(());
+        let mut key = std::mem::take(&mut self.tracker.key);
+        for family in families {
+            family.for_each_sample(|name, extra, labels, value| {
+                if result.is_err() {
+                    return;
+                }
+                let pairs = labels
+                    .iter()
+                    .map(|(name, value)| (name.as_ref(), value.as_ref()))
+                    .chain(extra);
+                key.clear();
+                push_part(&mut key, name);
+                for (label, text) in pairs.clone() {
+                    push_part(&mut key, label);
+                    push_part(&mut key, text);
+                }
+                result = self.add(&key, value, None, |out| {
+                    out.push((METRIC_NAME.into(), name.to_owned().into()));
+                    out.extend(pairs.map(|(label, text)| (label.to_owned().into(), text.to_owned().into())));
+                    Ok(())
+                });
+            });
+        }
+        self.tracker.key = key;
+        result
+    }
+}
+
+/// Appends a text with its length before it, so that no two lists of texts give the same key.
+fn push_part(key: &mut String, text: &str) {
+    let mut len = text.len();
+    loop {
+        let low = u8::try_from(len & 0x3f).unwrap_or(0);
+        len >>= 6;
+        key.push(char::from(if len == 0 { low } else { low | 0x40 }));
+        if len == 0 {
+            break;
+        }
+    }
+    key.push_str(text);
+}
+
+impl SourceTracker {
+    /// A source with the labels of its target (`job`, `instance`, ...).
+    #[must_use]
+    pub fn new(labels: Labels, rules: Rules) -> Self {
+        Self {
+            labels,
+            rules,
+            cache: HashMap::new(),
+            reports: [None; 5],
+            round: 0,
+            last_t_ms: i64::MIN,
+            batch: Batch::new(),
+            new: Vec::new(),
+            builder: LabelsBuilder::new(),
+            key: String::new(),
+        }
+    }
+
+    /// Runs one round: `fill` gives the samples, or says why there are none. It is called a second time when the store has
+    /// forgotten references meanwhile. `started` is when the round began (`clock::instant()`).
+    pub fn round(
+        &mut self,
+        sink: &dyn Sink,
+        t_ms: i64,
+        started: Instant,
+        mut fill: impl FnMut(&mut Round<'_>) -> Result<(), String>,
+    ) -> Report {
+        self.round += 1;
+        self.last_t_ms = t_ms;
+        let mut report = self.attempt(t_ms, started, &mut fill);
+        let mut outcome = self.commit(sink);
+        if matches!(outcome, Err(CommitError::UnknownRef)) {
+            self.forget_refs();
+            let series_added = report.series_added;
+            report = self.attempt(t_ms, started, &mut fill);
+            report.series_added = series_added;
+            outcome = self.commit(sink);
+        }
+        match outcome {
+            Ok(outcome) => self.settle(&outcome, &mut report),
+            Err(error) => report.store_error = Some(error.to_string()),
+        }
+        report
+    }
+
+    /// Ends all series of the source, those about the scrape too: it is gone, or the process stops.
+    pub fn end(&mut self, sink: &dyn Sink, t_ms: i64) {
+        let t_ms = t_ms.max(self.last_t_ms.saturating_add(1));
+        self.batch.clear();
+        self.new.clear();
+        self.round += 1;
+        self.mark_stale(t_ms);
+        for series in self.reports.into_iter().flatten() {
+            self.batch.series_ref(series);
+            self.batch.push(t_ms, f64::from_bits(STALE_NAN));
+        }
+        if let Err(error) = self.commit(sink) {
+            tracing::warn!(labels = %self.labels, %error, "cannot write the end of a target's series");
+        }
+        self.cache.clear();
+        self.reports = [None; 5];
+    }
+
+    /// Builds the batch of a round; what `fill` says decides between its samples and the end of all series.
+    fn attempt(
+        &mut self,
+        t_ms: i64,
+        started: Instant,
+        fill: &mut impl FnMut(&mut Round<'_>) -> Result<(), String>,
+    ) -> Report {
+        self.batch.clear();
+        self.new.clear();
+        let mut round = Round {
+            tracker: self,
+            t_ms,
+            scraped: 0,
+            added: 0,
+            series_added: 0,
+        };
+        let result = fill(&mut round);
+        let Round {
+            scraped,
+            added,
+            series_added,
+            ..
+        } = round;
+        if result.is_err() {
+            self.batch.clear();
+            self.new.clear();
+            // Nothing of this round counts: the next number makes everything in the cache unseen.
+            self.round += 1;
+        }
+        self.mark_stale(t_ms);
+        let report = Report {
+            up: result.is_ok(),
+            error: result.err(),
+            duration_s: clock::instant().saturating_duration_since(started).as_secs_f64(),
+            scraped,
+            added,
+            series_added,
+            ..Report::default()
+        };
+        self.add_report(t_ms, &report);
+        report
+    }
+
+    /// Rows that end what was not seen in this round.
+    fn mark_stale(&mut self, t_ms: i64) {
+        for entry in self
+            .cache
+            .values()
+            .filter(|entry| entry.seen != self.round && entry.tracked)
+        {
+            if let Some(series) = entry.series {
+                self.batch.series_ref(series);
+                self.batch.push(t_ms, f64::from_bits(STALE_NAN));
+            }
+        }
+    }
+
+    fn add_report(&mut self, t_ms: i64, report: &Report) {
+        for (at, value) in report.values().into_iter().enumerate() {
+            match self.reports[at] {
+                Some(series) => self.batch.series_ref(series),
+                None => {
+                    self.builder.clear();
+                    self.builder.extend(&self.labels);
+                    self.builder.set(METRIC_NAME, REPORT_NAMES[at]);
+                    self.batch.series_from(&mut self.builder);
+                }
+            }
+            self.batch.push(t_ms, value);
+        }
+    }
+
+    fn commit(&self, sink: &dyn Sink) -> Result<CommitOutcome, CommitError> {
+        if self.batch.is_empty() {
+            Ok(CommitOutcome::default())
+        } else {
+            sink.commit(&self.batch)
+        }
+    }
+
+    fn forget_refs(&mut self) {
+        self.reports = [None; 5];
+        self.cache.values_mut().for_each(|entry| entry.series = None);
+    }
+
+    /// Learns the references of a commit and drops what has ended.
+    fn settle(&mut self, outcome: &CommitOutcome, report: &mut Report) {
+        for New { row, key } in self.new.drain(..) {
+            if let (Some(entry), Some(series)) = (self.cache.get_mut(&key), outcome.refs.get(row)) {
+                entry.series = Some(*series);
+            }
+        }
+        let first_report = self.batch.rows_len().saturating_sub(REPORT_NAMES.len());
+        for (at, slot) in self.reports.iter_mut().enumerate() {
+            *slot = outcome.refs.get(first_report + at).copied();
+        }
+        let round = self.round;
+        self.cache.retain(|_, entry| entry.seen == round);
+        // A marker may be refused when the same series came back under another text: that is as it should be.
+        let samples = if report.up { report.added } else { 0 };
+        let mut refused = outcome.rejected.iter().filter(|(row, ..)| *row < samples);
+        report.first_rejected = refused.next().map(|(_, _, reason, _)| reason.clone());
+        report.rejected = usize::from(report.first_rejected.is_some()) + refused.count();
+    }
+
+    /// Puts the source's labels and the target's together in the builder, as Prometheus does it, and checks the limits.
+    fn compose(&mut self, exposed: &[SourceLabel<'_>]) -> Result<(), String> {
+        let builder = &mut self.builder;
+        builder.clear();
+        for (at, (name, value)) in exposed.iter().enumerate() {
+            if exposed[..at].iter().any(|(other, _)| other == name) {
+                return Err(format!("label name {name:?} is not unique"));
+            }
+            builder.set(name, value);
+        }
+        if self.rules.honor_labels {
+            // An empty label of the source counts too: so it can do without the target's.
+            for (name, value) in &self.labels {
+                if !exposed.iter().any(|(other, _)| other == name) {
+                    builder.set(name, value);
+                }
+            }
+        } else {
+            let mut clashing: Vec<(&str, &str)> = Vec::new();
+            for (name, value) in &self.labels {
+                clashing.extend(
+                    exposed
+                        .iter()
+                        .filter(|(other, text)| other == name && !text.is_empty())
+                        .map(|(_, text)| (name, text.as_ref())),
+                );
+                builder.set(name, value);
+            }
+            clashing.sort_by_key(|(name, _)| name.len());
+            for (name, value) in clashing {
+                let mut renamed = format!("exported_{name}");
+                while builder.get(&renamed).is_some() {
+                    renamed.insert_str(0, "exported_");
+                }
+                builder.set(&renamed, value);
+            }
+        }
+        check_limits(self.rules.limits, builder)
+    }
+}
+
+fn check_limits(limits: Limits, builder: &mut LabelsBuilder) -> Result<(), String> {
+    let Limits {
+        labels,
+        label_name_length,
+        label_value_length,
+        ..
+    } = limits;
+    if labels == 0 && label_name_length == 0 && label_value_length == 0 {
+        return Ok(());
+    }
+    let built = builder.build();
+    let over = |count: usize, limit: u64| limit > 0 && count as u64 > limit;
+    if over(built.len(), labels) {
+        return Err(format!(
+            "label_limit exceeded: {built} has {} labels, the limit is {labels}",
+            built.len()
+        ));
+    }
+    for (name, value) in &built {
+        if over(name.len(), label_name_length) {
+            return Err(format!(
+                "label_name_length_limit exceeded: {name:?} is longer than {label_name_length}"
+            ));
+        }
+        if over(value.len(), label_value_length) {
+            return Err(format!(
+                "label_value_length_limit exceeded: the value of {name:?} is longer than {label_value_length}"
+            ));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "tracker_tests.rs"]
+mod tests;
