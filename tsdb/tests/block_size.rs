@@ -1,5 +1,12 @@
 //! The budget of DESIGN.md: bytes a sample over container data, index and footer included.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a test may panic, and its made-up numbers are small"
+)]
+
 mod fleet;
 
 use std::sync::Arc;

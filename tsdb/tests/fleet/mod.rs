@@ -2,6 +2,12 @@
 //!
 //! Deterministic: the same seed gives the same samples.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "made-up numbers, far from the limits of their types"
+)]
+
 use model::{Labels, STALE_NAN, Samples};
 
 /// A small, fast generator of numbers that look random (SplitMix64).
