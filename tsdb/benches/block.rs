@@ -3,7 +3,6 @@
 //! `cargo bench -p tsdb --bench block` prints the table of sizes first, then criterion's times.
 
 #[path = "../tests/fleet/mod.rs"]
-#[expect(dead_code, reason = "shared with tests, which use other parts")]
 mod fleet;
 
 use std::hint::black_box;

@@ -1,5 +1,12 @@
 //! Damaged blocks: every byte of a small block flipped, every length cut, arbitrary bytes. Never a panic, never other data.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a test may panic, and its made-up numbers are small"
+)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
