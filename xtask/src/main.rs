@@ -10,6 +10,7 @@
 )]
 
 mod differential;
+mod e2e;
 mod http;
 mod peers;
 mod remote_write;
@@ -63,6 +64,12 @@ const COMMANDS: &[Command] = &[
         usage: "differential [--self] [TEXT]",
         about: "only the comparison with Prometheus, of the queries that contain TEXT (--self tests the test)",
         run: differential::run,
+    },
+    Command {
+        name: "e2e",
+        usage: "e2e [TEXT]",
+        about: "only the end-to-end cases whose name has TEXT in it",
+        run: e2e::run,
     },
 ];
 

@@ -1,9 +1,100 @@
-//! The `browser` step.
+//! The `browser` step: the pages in Chromium against a real running server, light and dark and narrow. The script is
+//! `ui/tests/browser.mjs`; it leaves its screenshots in `target/shots`.
 
-use anyhow::Result;
+use std::process::Command;
+use std::time::{Duration, Instant};
 
-use super::{Selection, Tally};
+use anyhow::{Context, Result, bail};
+
+use super::{Selection, Tally, missing};
+use crate::server::{self, Server, TempDir};
+use crate::{http, shell, ui};
+
+/// How many scrapes the pages want before charts have lines.
+const SCRAPES: u32 = 3;
 
 pub(super) fn run(_: &Selection) -> Result<Tally> {
-    Ok(Tally::skip("browser"))
+    let chromium = ui::require_node()
+        .and_then(|()| shell::obtain(&["chromium", "chromium-browser", "google-chrome"], "chromium"));
+    let chromium = match chromium {
+        Ok(path) => path,
+        Err(why) => return Ok(missing("browser", &why)),
+    };
+    ui::install(&ui::dir())?;
+    let folder = TempDir::new("browser")?;
+    let server = server::masthead(&folder.path().join("data"), &[])?;
+    wait_for_scrapes(&server)?;
+    let shots = shell::target_dir().join("shots");
+    std::fs::create_dir_all(&shots).with_context(|| format!("cannot make {}", shots.display()))?;
+    let mut command = Command::new("node");
+    command
+        .args([
+            "tests/browser.mjs",
+            "--url",
+            &format!("http://{}", server.address),
+            "--shots",
+        ])
+        .arg(&shots)
+        .env("CHROMIUM", &chromium)
+        .current_dir(ui::dir());
+    let run = shell::stream(&mut command, |_| true)?;
+    Ok(read_totals(&run.text, run.success))
+}
+
+fn wait_for_scrapes(server: &Server) -> Result<()> {
+    let began = Instant::now();
+    loop {
+        let query = format!("count_over_time(node_load1[5m]) >= {SCRAPES}");
+        let answer = http::post_form(&server.address, "/api/v1/query", &[("query", &query)])?.json()?;
+        if answer["data"]["result"]
+            .as_array()
+            .is_some_and(|series| !series.is_empty())
+        {
+            return Ok(());
+        }
+        if began.elapsed() > Duration::from_secs(90) {
+            bail!(
+                "{SCRAPES} scrapes of the host did not come within 90 s:\n{}",
+                server.log_tail()
+            );
+        }
+        std::thread::sleep(Duration::from_millis(500));
+    }
+}
+
+/// The script's checks, from the lines `ok NAME` and `FAIL NAME`; without any, the run counts as one.
+fn read_totals(text: &str, success: bool) -> Tally {
+    let mut tally = Tally::default();
+    for line in text.lines().map(str::trim) {
+        if line.starts_with("ok ") || line.starts_with("ok: ") {
+            tally.passed += 1;
+        } else if let Some(name) = line.strip_prefix("FAIL ").or(line.strip_prefix("not ok ")) {
+            tally.failed.push(format!("browser: {name}"));
+        }
+    }
+    if !success && tally.failed.is_empty() {
+        tally.failed.push("browser".to_string());
+    } else if tally.passed == 0 && tally.failed.is_empty() {
+        tally.passed = 1;
+    }
+    tally
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scripts_checks_are_counted() {
+        let some = read_totals("ok overview\nok explore\nFAIL phone: a console error\n", false);
+        assert_eq!(some.to_string(), "2 passed, 1 failed, 0 skipped");
+        assert_eq!(
+            read_totals("crashed", false).to_string(),
+            "0 passed, 1 failed, 0 skipped"
+        );
+        assert_eq!(
+            read_totals("fine", true).to_string(),
+            "1 passed, 0 failed, 0 skipped"
+        );
+    }
 }

@@ -1,0 +1,189 @@
+//! End-to-end tests: the release binary as a user has it, on a real disk, treated badly.
+//!
+//! [`CASES`] is the table; a case is a name and a function. A case that lacks something (root, a peer) says so and is
+//! skipped by name; in CI it fails.
+
+mod disk;
+mod grafana;
+mod host;
+mod kill;
+mod refused;
+mod survives;
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, bail};
+
+use crate::http;
+use crate::remote_write::{self, Series};
+use crate::server::Server;
+use crate::test::Tally;
+use crate::{shell, test};
+
+/// How a case ended without an error.
+pub(crate) enum Outcome {
+    /// What it wanted held.
+    Passed,
+    /// Something it needs is missing.
+    Missing(anyhow::Error),
+}
+
+/// One case.
+struct Case {
+    name: &'static str,
+    run: fn() -> Result<Outcome>,
+}
+
+/// A case that needs nothing but the binary.
+macro_rules! case {
+    ($name:literal, $function:path) => {
+        Case {
+            name: $name,
+            run: || $function().map(|()| Outcome::Passed),
+        }
+    };
+}
+
+/// All cases.
+const CASES: &[Case] = &[
+    case!(
+        "the first samples are there soon after the start",
+        survives::first_samples
+    ),
+    case!(
+        "Ctrl-C stops it within 2 s with everything on disk",
+        survives::interrupt
+    ),
+    case!(
+        "30 times kill -9 under load lose no acknowledged sample",
+        kill::rounds
+    ),
+    Case {
+        name: "a full disk is survived, and writes go on when there is room",
+        run: disk::full,
+    },
+    case!(
+        "a damaged log does not stop the start, and is named",
+        survives::damaged_log
+    ),
+    case!(
+        "a damaged block does not stop the start, and is named",
+        survives::damaged_block
+    ),
+    case!(
+        "slow and half-open clients do not hang the others",
+        survives::slow_clients
+    ),
+    case!("a port in use is named", refused::port_in_use),
+    case!("an unwritable data folder is named", refused::unwritable_folder),
+    case!(
+        "a second instance on one data folder is refused",
+        refused::second_instance
+    ),
+    case!("a wrong flag is named with the right one", refused::wrong_flag),
+    case!(
+        "a wrong key is named with line, column and the keys that fit",
+        refused::wrong_key
+    ),
+    case!(
+        "a listener beyond loopback is refused without a password",
+        refused::beyond_loopback
+    ),
+    case!("a password is asked for when there is one", refused::password),
+    case!("a body over the limit is refused with 413", refused::large_body),
+    case!(
+        "a body that claims to unpack to gigabytes is refused",
+        refused::snappy_bomb
+    ),
+    case!(
+        "garbage by remote write is refused with 400",
+        refused::garbage_body
+    ),
+    case!(
+        "a request from another site that changes something is refused",
+        refused::cross_site
+    ),
+    Case {
+        name: "host metrics equal node_exporter's",
+        run: host::beside_node_exporter,
+    },
+    Case {
+        name: "what Grafana asks is answered as by Prometheus",
+        run: grafana::same_as_prometheus,
+    },
+];
+
+/// The chore: `e2e [TEXT]` builds the binary and runs the cases whose name has TEXT in it.
+pub(crate) fn run(args: &[String]) -> Result<()> {
+    shell::run(shell::cargo().args(["build", "--release", "--locked", "-p", "masthead"]))?;
+    let tally = run_cases(args.first().map_or("", String::as_str));
+    println!("{tally}");
+    if tally.is_failure() {
+        bail!("not everything held");
+    }
+    Ok(())
+}
+
+/// Runs the cases whose name has the filter in it.
+pub(crate) fn run_cases(filter: &str) -> Tally {
+    let mut tally = Tally::default();
+    for case in CASES.iter().filter(|case| case.name.contains(filter)) {
+        let one = match (case.run)() {
+            Ok(Outcome::Passed) => {
+                println!("ok   {}", case.name);
+                Tally::pass()
+            }
+            Ok(Outcome::Missing(why)) => test::missing(&format!("e2e: {}", case.name), &why),
+            Err(error) => {
+                println!("FAIL {}: {error:#}", case.name);
+                Tally::failure(&format!("e2e: {}", case.name))
+            }
+        };
+        tally.add(one);
+    }
+    tally
+}
+
+/// Sends series to a server by remote write.
+fn write(server: &Server, series: &[Series]) -> Result<()> {
+    remote_write::write(&server.address, "/api/v1/write", series)
+}
+
+/// All samples of a metric within the six hours before a time, by series: the value of `label`, then (ms, value).
+fn stored(
+    server: &Server,
+    metric: &str,
+    label: &str,
+    at_ms: i64,
+) -> Result<BTreeMap<String, Vec<(i64, f64)>>> {
+    let query = format!("{metric}[6h]");
+    let time = format!("{}.{:03}", at_ms / 1000, at_ms % 1000);
+    let form = [("query", query.as_str()), ("time", time.as_str())];
+    let response = http::post_form(&server.address, "/api/v1/query", &form)?;
+    let json = response.json()?;
+    let Some(list) = json["data"]["result"].as_array() else {
+        bail!("no result: {}", http::clip(&response.text()))
+    };
+    let mut all = BTreeMap::new();
+    for one in list {
+        let name = one["metric"][label].as_str().unwrap_or_default().to_string();
+        let mut samples = Vec::new();
+        for pair in one["values"].as_array().into_iter().flatten() {
+            let seconds = pair[0].as_f64().context("a sample without a time")?;
+            let value = pair[1]
+                .as_str()
+                .and_then(|text| text.parse().ok())
+                .context("a sample without a value")?;
+            // Exact: milliseconds of this century have few enough digits for a float.
+            samples.push((format!("{:.0}", seconds * 1000.0).parse()?, value));
+        }
+        all.insert(name, samples);
+    }
+    Ok(all)
+}
+
+/// The present in milliseconds.
+fn now_ms() -> Result<i64> {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
+    Ok(i64::try_from(now.as_millis())?)
+}
