@@ -142,7 +142,7 @@ fn start(options: &UpOptions, address: SocketAddr, retention_bytes: u64) -> anyh
     let hostname = hostname();
     let host_options = host::collect_options(&options.config);
     let interval_ms = i64::try_from(options.config.masthead.collect.interval.as_millis())?;
-    let scrapes = scrape::Manager::start(&options.config, Arc::clone(&sink), Arc::clone(&targets))?;
+    let scrapes = scrape::Manager::start(&options.config, &sink, &targets)?;
     let host = host::HostThread::start(
         host::Sources {
             collector: options.config.masthead.collect.enabled.then(|| collect::HostCollector::new(&host_options)),
