@@ -10,13 +10,13 @@ use crate::api::error::{ApiError, ErrorType, no_content};
 use crate::api::{Api, MAX_WRITE_BYTES, read_body};
 use crate::remote_write::ReceiveError;
 
+fn header_text(request: &Request, name: &header::HeaderName) -> Option<String> {
+    Some(request.headers().get(name)?.to_str().ok()?.to_owned())
+}
+
 pub(super) async fn write(State(api): State<Arc<Api>>, request: Request) -> Result<Response<Body>, ApiError> {
-    let text = |name| {
-        let value = request.headers().get(name).and_then(|v: &axum::http::HeaderValue| v.to_str().ok());
-        value.map(str::to_owned)
-    };
-    let encoding = text(header::CONTENT_ENCODING);
-    let content_type = text(header::CONTENT_TYPE);
+    let encoding = header_text(&request, &header::CONTENT_ENCODING);
+    let content_type = header_text(&request, &header::CONTENT_TYPE);
     let body = read_body(request, MAX_WRITE_BYTES).await?;
     let receiver = Arc::clone(&api.receiver);
     // Decoding and the log's write are blocking work.

@@ -76,13 +76,15 @@ pub struct Sources {
 struct Source {
     tracker: SourceTracker,
     handle: TargetHandle,
+    /// What the store said last, so that a full disk is logged once and not every tick.
+    store_error: Option<String>,
 }
 
 impl Source {
     fn new(targets: &Targets, job: &str, instance: &str, url: &str, interval: Duration) -> Self {
         let labels = Labels::from_pairs([("job", job), ("instance", instance)]);
         let handle = targets.register_local(job, instance, url, interval);
-        Self { tracker: SourceTracker::new(labels, Rules::default()), handle }
+        Self { tracker: SourceTracker::new(labels, Rules::default()), handle, store_error: None }
     }
 
     /// Reads, stores and reports one round.
@@ -94,12 +96,13 @@ impl Source {
             metadata.start_round();
             metadata.set_families(&families);
         }
-        let before = self.handle.store_error();
         let report = self.tracker.round(sink, t_ms, started, |round| round.add_families(&families));
-        if let Some(error) = &report.store_error
-            && before.as_deref() != Some(error)
-        {
-            tracing::error!("storing this machine's metrics: {error}");
+        if report.store_error != self.store_error {
+            match &report.store_error {
+                Some(error) => tracing::error!("storing this machine's metrics: {error}"),
+                None => tracing::info!("this machine's metrics are stored again"),
+            }
+            self.store_error.clone_from(&report.store_error);
         }
         self.handle.update(t_ms, &report);
     }
@@ -163,7 +166,6 @@ fn next_tick_ms(now_ms: i64, done_ms: i64, interval_ms: i64) -> i64 {
     if next == done_ms { next.saturating_add(interval_ms) } else { next }
 }
 
-#[derive(Debug)]
 struct Ticker {
     host: Option<(HostCollector, Source)>,
     own: Source,
