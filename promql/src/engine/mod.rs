@@ -3,10 +3,43 @@
 //! An instant query is a grid of one step. The engine reads through [`Querier`], knows no clock (a deadline
 //! sets `cancel` from outside) and has limits on samples and series in [`Options`].
 
+//!
+//! ```text
+//!   eval -> answer -> evaluator (the walk) -> selector, window + subquery   read, slide
+//!                                          -> aggregate, ranking            fold, select
+//!                                          -> binary, matching              operators
+//!                                          -> function                      the table: rate, over_time, math, time, label, sort, ...
+//!   column: rows of f64 a step; annotation, duration, kahan: what all use
+//! ```
+
+mod absent;
+mod aggregate;
+mod annotation;
+mod answer;
+mod binary;
+mod classic_histogram;
+mod column;
+mod duration;
+mod evaluator;
+mod function;
+mod kahan;
+mod label;
+mod matching;
+mod math;
+mod native_histogram;
+mod over_time;
+mod ranking;
+mod rate;
+mod selector;
+mod sort;
+mod subquery;
+mod time;
+mod window;
+
 use model::{Cancel, CancelReason, Histogram, Labels, Querier, QueryError};
 use std::sync::Arc;
 
-use crate::ast::{Expr, Span, ValueType};
+use crate::ast::{Expr, Span};
 
 /// The times at which a query is evaluated: `start_ms`, `start_ms + step_ms`, ... up to `end_ms`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -180,9 +213,27 @@ pub fn eval(
     options: &Options,
     cancel: &Cancel,
 ) -> Result<Answer, EvalError> {
-    let _ = (grid, instant, querier, options, cancel, ValueType::Scalar);
-    Err(EvalError::Unsupported {
-        what: "evaluation".to_owned(),
-        span: expr.span,
+    eval_text(expr, "", grid, instant, querier, options, cancel)
+}
+
+/// As [`eval`], with the text that `expr` was parsed from, so that remarks on queries of several lines say the right `line:column`.
+///
+/// # Errors
+/// [`EvalError`]; see its variants.
+pub fn eval_text(
+    expr: &Expr,
+    text: &str,
+    grid: Grid,
+    instant: bool,
+    querier: &dyn Querier,
+    options: &Options,
+    cancel: &Cancel,
+) -> Result<Answer, EvalError> {
+    let mut evaluator = evaluator::Evaluator::new(querier, options, cancel, grid, instant, text);
+    let value = evaluator.answer(expr)?;
+    Ok(Answer {
+        value,
+        stats: evaluator.stats,
+        annotations: evaluator.notes.finish(),
     })
 }
