@@ -1,1 +1,0 @@
-//! Prometheus' PromQL test scripts: `load`, `eval`, `expect`.
