@@ -104,7 +104,7 @@ where
 }
 
 /// All routes, with authentication, the cross-site guard, compression and our own counters around them.
-pub fn router(api: Arc<Api>, web_config: Arc<WebConfig>) -> Router {
+pub fn router(api: Arc<Api>, web_config: Option<Arc<WebConfig>>) -> Router {
     let counted = Arc::clone(&api.metrics);
     Router::new()
         .route("/api/v1/query", read(query::instant))
@@ -222,18 +222,28 @@ async fn headers(request: Request, next: Next) -> Response<Body> {
     response
 }
 
-/// Asks for a password where the web configuration has users.
-async fn authenticate(State(web): State<Arc<WebConfig>>, request: Request, next: Next) -> Response<Body> {
-    if web.has_users() {
-        let header = request.headers().get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).map(str::to_owned);
-        let checked = Arc::clone(&web);
-        // bcrypt takes tens of milliseconds by design: not on the threads that serve everybody.
-        let good = tokio::task::spawn_blocking(move || checked.authorized(header.as_deref())).await;
-        if !good.unwrap_or(false) {
-            return error::unauthorized();
-        }
+/// Asks for a password where the web configuration has users, and adds the headers it wants on every answer.
+async fn authenticate(State(web): State<Option<Arc<WebConfig>>>, request: Request, next: Next) -> Response<Body> {
+    let Some(web) = web else { return next.run(request).await };
+    let header = request.headers().get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).map(str::to_owned);
+    let mut response = if !web.has_users() || authorized(&web, header).await {
+        next.run(request).await
+    } else {
+        error::unauthorized()
+    };
+    for (name, value) in web.headers() {
+        response.headers_mut().insert(name.clone(), value.clone());
     }
-    next.run(request).await
+    response
+}
+
+async fn authorized(web: &Arc<WebConfig>, header: Option<String>) -> bool {
+    if let Some(known) = web.remembered(header.as_deref()) {
+        return known;
+    }
+    let web = Arc::clone(web);
+    // bcrypt takes tens of milliseconds by design: not on the threads that serve everybody.
+    tokio::task::spawn_blocking(move || web.authorized(header.as_deref())).await.unwrap_or(false)
 }
 
 /// Counts requests by route and code.

@@ -43,8 +43,8 @@ pub struct UpOptions {
     pub data_dir: PathBuf,
     /// `masthead.yml`, or its defaults.
     pub config: Config,
-    /// Users and TLS.
-    pub web_config: WebConfig,
+    /// Users and TLS, when they are configured.
+    pub web_config: Option<Arc<WebConfig>>,
     /// Listen beyond loopback without users.
     pub insecure: bool,
     /// Samples older than this are dropped.
@@ -81,8 +81,8 @@ pub async fn run(
     let lock = data_dir::Lock::take(&options.data_dir)?;
     let socket = listener::bind(options.listen).await?;
     let address = socket.local_addr().context("reading the listener's address")?;
-    let tls = options.web_config.tls_acceptor();
-    let web_config = Arc::new(options.web_config.clone());
+    let web_config = options.web_config.clone();
+    let tls = web_config.as_ref().and_then(|web| web.tls_acceptor());
     let retention_bytes = match options.retention_bytes {
         Some(bytes) => bytes,
         None => data_dir::default_retention_bytes(&options.data_dir)?,
@@ -122,7 +122,7 @@ pub struct Started {
 
 /// Beyond loopback the page needs a password, unless the person says that it shall not.
 fn check_listen(options: &UpOptions) -> anyhow::Result<()> {
-    if options.listen.ip().is_loopback() || options.web_config.has_users() || options.insecure {
+    if options.listen.ip().is_loopback() || options.web_config.as_ref().is_some_and(|web| web.has_users()) || options.insecure {
         return Ok(());
     }
     anyhow::bail!(

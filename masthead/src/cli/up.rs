@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Args;
@@ -92,10 +93,10 @@ impl UpArgs {
             Some(file) => Config::load(file)?,
             None => Config::default(),
         };
-        let web_config = match &self.web_config {
-            Some(file) => WebConfig::load(file)?,
-            None => WebConfig::default(),
-        };
+        let web_config = self.web_config.as_deref().map(WebConfig::load).transpose()?.map(Arc::new);
+        for warning in web_config.iter().flat_map(|web| web.warnings()) {
+            tracing::warn!("{warning}");
+        }
         let timeout_ms = u64::try_from(positive_ms("query-timeout", &self.query_timeout)?)?;
         let lookback_ms = positive_ms("query-lookback-delta", &self.query_lookback_delta)?;
         anyhow::ensure!(self.query_max_concurrency > 0, "--query-max-concurrency 0: at least one query must be able to run");
