@@ -143,6 +143,7 @@ pub(super) fn run(args: UpArgs) -> anyhow::Result<()> {
         .with_writer(std::io::stderr)
         .with_max_level(args.log_level)
         .with_target(false)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .init();
     crate::install_tls_provider();
     let options = args.check()?;
