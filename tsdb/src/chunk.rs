@@ -28,7 +28,7 @@ const EXACT: f64 = 9_007_199_254_740_992.0;
 /// The bits end before the last sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the chunk's bits end before its last sample")]
-pub struct ChunkError;
+pub(crate) struct ChunkError;
 
 /// A chunk that can grow.
 #[derive(Debug, Clone)]
@@ -68,7 +68,17 @@ impl ClosedChunk {
 
 impl Default for OpenChunk {
     fn default() -> Self {
-        Self { bits: Vec::new(), first_ms: 0, last_ms: i64::MIN, delta: 0, last: 0, count: 0, free: 0, lead: 0, width: 0 }
+        Self {
+            bits: Vec::new(),
+            first_ms: 0,
+            last_ms: i64::MIN,
+            delta: 0,
+            last: 0,
+            count: 0,
+            free: 0,
+            lead: 0,
+            width: 0,
+        }
     }
 }
 
@@ -108,7 +118,11 @@ impl OpenChunk {
 
     /// Continues after a closed chunk: remembers its last sample, so that order can be checked.
     pub(crate) fn after(last_ms: i64, last_bits: u64) -> Self {
-        Self { last_ms, last: last_bits, ..Self::default() }
+        Self {
+            last_ms,
+            last: last_bits,
+            ..Self::default()
+        }
     }
 
     /// Appends a sample. The caller checked that `t_ms` is later than [`Self::last_ms`].
@@ -137,7 +151,12 @@ impl OpenChunk {
     /// Takes the chunk's samples out as a closed one; this one is empty then and remembers the last sample.
     pub(crate) fn close(&mut self) -> ClosedChunk {
         let bytes = std::mem::take(&mut self.bits).into_boxed_slice();
-        let closed = ClosedChunk { min_ms: self.first_ms, max_ms: self.last_ms, count: self.count, bytes };
+        let closed = ClosedChunk {
+            min_ms: self.first_ms,
+            max_ms: self.last_ms,
+            count: self.count,
+            bytes,
+        };
         *self = Self::after(self.last_ms, self.last);
         closed
     }
@@ -242,7 +261,10 @@ fn exact_int(bits: u64) -> Option<i64> {
     (to_float(int).to_bits() == bits).then_some(int)
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "`as` saturates and takes NaN to 0, and callers compare or only decode")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "`as` saturates and takes NaN to 0, and callers compare or only decode"
+)]
 fn to_int(value: f64) -> i64 {
     value as i64
 }
@@ -406,7 +428,12 @@ mod tests {
         let mut chunk = encode(samples);
         let mut out = Samples::default();
         chunk.read(i64::MIN, i64::MAX, &mut out).unwrap();
-        let got: Vec<_> = out.t_ms.iter().zip(&out.values).map(|(t, v)| (*t, v.to_bits())).collect();
+        let got: Vec<_> = out
+            .t_ms
+            .iter()
+            .zip(&out.values)
+            .map(|(t, v)| (*t, v.to_bits()))
+            .collect();
         assert_eq!(got, samples);
         let closed = chunk.close();
         out.clear();
@@ -418,17 +445,46 @@ mod tests {
     #[test]
     fn every_kind_of_value_survives() {
         let values = [
-            0.0, -0.0, 1.0, 1.5, -1.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, f64::MIN_POSITIVE, f64::MAX,
-            9_007_199_254_740_993.0, -9_007_199_254_740_992.0, 1e300, 4e-320, 0.1, 0.2, 0.3, 123_456_789.0, 123_456_790.0,
-            f64::from_bits(model::STALE_NAN), f64::from_bits(0x7ff8_0000_0000_0001), f64::from_bits(u64::MAX), 7.0, 8.0,
+            0.0,
+            -0.0,
+            1.0,
+            1.5,
+            -1.0,
+            f64::NAN,
+            f64::INFINITY,
+            f64::NEG_INFINITY,
+            f64::MIN_POSITIVE,
+            f64::MAX,
+            9_007_199_254_740_993.0,
+            -9_007_199_254_740_992.0,
+            1e300,
+            4e-320,
+            0.1,
+            0.2,
+            0.3,
+            123_456_789.0,
+            123_456_790.0,
+            f64::from_bits(model::STALE_NAN),
+            f64::from_bits(0x7ff8_0000_0000_0001),
+            f64::from_bits(u64::MAX),
+            7.0,
+            8.0,
         ];
-        let samples: Vec<_> = values.iter().enumerate().map(|(i, v)| (i as i64 * 15_000, v.to_bits())).collect();
+        let samples: Vec<_> = values
+            .iter()
+            .enumerate()
+            .map(|(i, v)| (i as i64 * 15_000, v.to_bits()))
+            .collect();
         check(&samples);
     }
 
     #[test]
     fn steady_series_are_small() {
-        let grid = |f: fn(i64) -> f64| (0..240).map(|i| (1_700_000_000_000 + i * 15_000, f(i).to_bits())).collect::<Vec<_>>();
+        let grid = |f: fn(i64) -> f64| {
+            (0..240)
+                .map(|i| (1_700_000_000_000 + i * 15_000, f(i).to_bits()))
+                .collect::<Vec<_>>()
+        };
         for (name, series, most) in [
             ("constant", grid(|_| 1.0), 72),
             ("slow counter", grid(|i| (i * 3) as f64), 290),
@@ -441,10 +497,17 @@ mod tests {
 
     #[test]
     fn a_range_gives_only_its_samples() {
-        let chunk = encode(&(0..100).map(|i| (i * 10, (i as f64).to_bits())).collect::<Vec<_>>());
+        let chunk = encode(
+            &(0..100)
+                .map(|i| (i * 10, (i as f64).to_bits()))
+                .collect::<Vec<_>>(),
+        );
         let mut out = Samples::default();
         chunk.read(205, 300, &mut out).unwrap();
-        assert_eq!((out.t_ms.first(), out.t_ms.last(), out.len()), (Some(&210), Some(&300), 10));
+        assert_eq!(
+            (out.t_ms.first(), out.t_ms.last(), out.len()),
+            (Some(&210), Some(&300), 10)
+        );
     }
 
     proptest! {

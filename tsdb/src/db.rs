@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   DIR/wal/      the log (see wal)
-//!   DIR/blocks/   00000001.block ...   blocks; *.plan says which blocks a compaction replaces (see maintain)
+//!   DIR/blocks/   00000001.block ...   blocks (see block)
 //!   *.damaged     what a start set aside; may be looked at and deleted
 //! ```
 //!
@@ -150,7 +150,12 @@ impl Db {
     /// [`Error::Io`] when folders cannot be made or read, or the log cannot be written.
     pub fn open(dir: Arc<dyn Dir>, options: Options, now_ms: i64) -> Result<(Self, Vec<Warning>), Error> {
         let mut warnings = Vec::new();
-        let Opened { head, appender, view, upkeep } = open::open(&dir, &options, &mut warnings)?;
+        let Opened {
+            head,
+            appender,
+            view,
+            upkeep,
+        } = open::open(&dir, &options, &mut warnings)?;
         let db = Self {
             dir,
             options,
@@ -170,7 +175,10 @@ impl Db {
     /// # Errors
     /// [`AppendError`]; nothing of the batch is stored then.
     pub fn commit(&self, batch: &Batch) -> Result<Committed, AppendError> {
-        let ceiling_ms = self.now_ms.load(Ordering::Relaxed).saturating_add(self.options.max_ahead_ms);
+        let ceiling_ms = self
+            .now_ms
+            .load(Ordering::Relaxed)
+            .saturating_add(self.options.max_ahead_ms);
         lock(&self.appender).commit(&self.head, batch, ceiling_ms)
     }
 
@@ -239,7 +247,8 @@ impl Db {
                     out.series_by_metric.push((value.to_owned(), series as u64));
                 }
                 // Only candidates are kept, or the list would be as long as the index.
-                out.series_by_pair.push((format!("{name}={value}"), series as u64));
+                out.series_by_pair
+                    .push((format!("{name}={value}"), series as u64));
                 if out.series_by_pair.len() > 4 * limit + 1024 {
                     largest(&mut out.series_by_pair, limit);
                 }
@@ -248,9 +257,12 @@ impl Db {
             out.values_by_label.push((name.to_owned(), values));
             out.bytes_by_label.push((name.to_owned(), bytes));
         }
-        for list in
-            [&mut out.series_by_metric, &mut out.values_by_label, &mut out.bytes_by_label, &mut out.series_by_pair]
-        {
+        for list in [
+            &mut out.series_by_metric,
+            &mut out.values_by_label,
+            &mut out.bytes_by_label,
+            &mut out.series_by_pair,
+        ] {
             largest(list, limit);
         }
         out
@@ -266,9 +278,14 @@ impl Db {
     #[must_use]
     pub fn time_range(&self) -> Option<(i64, i64)> {
         let view = self.view();
-        let blocks = view.blocks.iter().map(|block| (block.meta().min_ms, block.meta().max_ms));
+        let blocks = view
+            .blocks
+            .iter()
+            .map(|block| (block.meta().min_ms, block.meta().max_ms));
         let (min_ms, max_ms) = (self.head.min_ms(), self.head.max_ms());
-        blocks.chain((min_ms <= max_ms).then_some((min_ms, max_ms))).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
+        blocks
+            .chain((min_ms <= max_ms).then_some((min_ms, max_ms)))
+            .reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
     }
 
     /// Syncs everything. The store can be dropped then; one that is dropped without has lost nothing but this sync.

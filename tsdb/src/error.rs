@@ -80,7 +80,9 @@ fn cure(source: &io::Error) -> &'static str {
             "; make room on the disk or lower --retention-size, writing resumes by itself"
         }
         io::ErrorKind::PermissionDenied => "; give the user who runs this the right to write there",
-        io::ErrorKind::ReadOnlyFilesystem => "; the file system is read-only, remount it or use another --data-dir",
+        io::ErrorKind::ReadOnlyFilesystem => {
+            "; the file system is read-only, remount it or use another --data-dir"
+        }
         _ => "",
     }
 }

@@ -7,8 +7,8 @@
 //!   write leaves a `.tmp`; one after it leaves samples in log and block, and a start drops those of the log by time.
 //! - *Checkpoint.* The log goes on in segment N; what the head holds is written as `checkpoint.N.tmp`, synced, renamed; then the segments
 //!   before N go. Samples committed meanwhile may be in both, which replay tolerates.
-//! - *Compaction.* `M.plan` names the inputs and is synced before block M is written. A start that finds M whole and the plan removes the
-//!   inputs; one that finds the plan alone forgets it.
+//! - *Compaction.* The output names its inputs; a start that finds it whole removes those that are still there. A failed attempt is
+//!   removed, with its final name too.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
@@ -23,8 +23,8 @@ use crate::head::{lock, read_lock};
 use crate::querier::View;
 use crate::retention::{expired, mergeable};
 use crate::wal::{
-    self, FileKind, KIND_CHUNK, KIND_SERIES, NO_CUT, RecordWriter, SeriesEncoder, checkpoint_name, encode_chunk,
-    file_kind, header, segment_name,
+    self, FileKind, KIND_CHUNK, KIND_SERIES, NO_CUT, RecordWriter, SeriesEncoder, checkpoint_name,
+    encode_chunk, file_kind, header, segment_name,
 };
 
 /// The folder of the blocks.
@@ -52,7 +52,7 @@ pub struct Maintenance {
 #[derive(Debug, Default)]
 pub(crate) struct Upkeep {
     /// Number of the next block.
-    pub(crate) next_block: u64,
+    next_block: u64,
     /// Views from before a cut whose chunks are still in the head.
     old_views: Vec<Weak<View>>,
     /// Chunks before the head's range wait to be dropped.
@@ -66,30 +66,41 @@ pub(crate) fn block_name(number: u64) -> String {
     format!("{number:08}.block")
 }
 
-/// File name of the plan of a compaction into this block.
-pub(crate) fn plan_name(block: &str) -> String {
-    format!("{block}.plan")
-}
-
 fn check(cancel: &Cancel) -> Result<(), Error> {
-    cancel.reason().map_or(Ok(()), |reason| Err(Error::Cancelled(reason)))
+    cancel
+        .reason()
+        .map_or(Ok(()), |reason| Err(Error::Cancelled(reason)))
 }
 
 /// The end of the block to be cut, when the head spans more than one and a half ranges.
 fn cut_end(min_ms: i64, max_ms: i64, range_ms: i64) -> Option<i64> {
-    if min_ms > max_ms || range_ms <= 0 || max_ms.checked_sub(min_ms)? <= range_ms.saturating_add(range_ms / 2) {
+    if min_ms > max_ms
+        || range_ms <= 0
+        || max_ms.checked_sub(min_ms)? <= range_ms.saturating_add(range_ms / 2)
+    {
         return None;
     }
     min_ms.div_euclid(range_ms).checked_add(1)?.checked_mul(range_ms)
 }
 
 impl Upkeep {
+    pub(crate) fn new(next_block: u64) -> Self {
+        Self {
+            next_block,
+            ..Self::default()
+        }
+    }
+
     /// Does all that is due; goes on after a failure with what does not depend on it, and gives the first.
     pub(crate) fn run(&mut self, db: &Db, cancel: &Cancel) -> Result<Maintenance, Error> {
         let mut done = Maintenance::default();
         let cut = self.cut_all(db, cancel, &mut done);
         let dropped = self.drop_chunks(db, &mut done);
-        let checkpoint = if self.checkpoint_due { self.checkpoint(db, cancel, &mut done) } else { Ok(()) };
+        let checkpoint = if self.checkpoint_due {
+            self.checkpoint(db, cancel, &mut done)
+        } else {
+            Ok(())
+        };
         let retained = self.retain(db, &mut done);
         let compacted = self.compact_all(db, cancel, &mut done);
         cut.and(dropped).and(checkpoint).and(retained).and(compacted)?;
@@ -98,7 +109,11 @@ impl Upkeep {
 
     fn cut_all(&mut self, db: &Db, cancel: &Cancel, done: &mut Maintenance) -> Result<(), Error> {
         let range_ms = db.options.block_range_ms;
-        while let Some(end_ms) = cut_end(db.head().min_ms().max(db.view().head_from_ms), db.head().max_ms(), range_ms) {
+        while let Some(end_ms) = cut_end(
+            db.head().min_ms().max(db.view().head_from_ms),
+            db.head().max_ms(),
+            range_ms,
+        ) {
             check(cancel)?;
             self.cut(db, end_ms, cancel, done)?;
         }
@@ -110,7 +125,9 @@ impl Upkeep {
         {
             let mut appender = lock(&db.appender);
             if let Some(reason) = appender.wal.poisoned() {
-                return Err(Error::Poisoned { reason: reason.to_owned() });
+                return Err(Error::Poisoned {
+                    reason: reason.to_owned(),
+                });
             }
             appender.raise_floor(end_ms);
         }
@@ -124,7 +141,10 @@ impl Upkeep {
             done.cut.push(meta);
         }
         drop(view);
-        let old = db.set_view(View { blocks, head_from_ms: end_ms });
+        let old = db.set_view(View {
+            blocks,
+            head_from_ms: end_ms,
+        });
         self.old_views.push(Arc::downgrade(&old));
         drop(old);
         self.drop_due = true;
@@ -134,7 +154,13 @@ impl Upkeep {
     }
 
     /// `None` when no series has a sample in the range.
-    fn write_cut(&mut self, db: &Db, from_ms: i64, end_ms: i64, cancel: &Cancel) -> Result<Option<BlockMeta>, Error> {
+    fn write_cut(
+        &mut self,
+        db: &Db,
+        from_ms: i64,
+        end_ms: i64,
+        cancel: &Cancel,
+    ) -> Result<Option<BlockMeta>, Error> {
         let last_ms = end_ms.saturating_sub(1);
         let mut found = db.head().select(&[], from_ms, last_ms);
         found.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
@@ -146,27 +172,24 @@ impl Upkeep {
         for entry in &found {
             samples.clear();
             let read = db.head().read(entry.series, from_ms, last_ms, &mut samples);
-            read.map_err(|e| io_error("reading", format!("the head's series {}", entry.labels))(std::io::Error::other(e)))?;
+            read.map_err(|e| {
+                io_error("reading", format!("the head's series {}", entry.labels))(std::io::Error::other(e))
+            })?;
             if samples.is_empty() {
                 continue;
             }
             series += 1;
-            let added = check(cancel).and_then(|()| writer.add(&entry.labels, &samples).map_err(Error::from));
-            if let Err(error) = added {
-                self.discard(db, &name);
-                return Err(error);
-            }
+            check(cancel)?;
+            writer.add(&entry.labels, &samples)?;
         }
-        let finished = if series > 0 { writer.finish().map(Some) } else { Ok(None) };
-        if !matches!(finished, Ok(Some(_))) {
-            self.discard(db, &name);
+        if series == 0 {
+            writer.abort();
+            return Ok(None);
         }
-        Ok(finished?)
-    }
-
-    /// Removes what is left of an unfinished block. A failure matters not: the next start removes it.
-    fn discard(&self, db: &Db, name: &str) {
-        let _ = db.dir.remove(&format!("{BLOCKS}/{name}.tmp"));
+        writer.finish().map(Some).map_err(|error| {
+            discard(db.dir.as_ref(), &name);
+            error.into()
+        })
     }
 
     /// Drops chunks that are in blocks, once no query can want them from the head.
@@ -178,7 +201,9 @@ impl Upkeep {
         self.drop_due = false;
         let empty = db.head().drop_before(db.view().head_from_ms);
         done.series_removed += lock(&db.appender).forget(db.head(), &empty);
-        db.counters.removed.fetch_add(done.series_removed as u64, Ordering::Relaxed);
+        db.counters
+            .removed
+            .fetch_add(done.series_removed as u64, Ordering::Relaxed);
         Ok(())
     }
 
@@ -194,8 +219,10 @@ impl Upkeep {
             }
         };
         let dir = db.dir.as_ref();
-        dir.rename(&temporary, &name).map_err(io_error("renaming", dir.display(&temporary)))?;
-        dir.sync_dir(wal::FOLDER).map_err(io_error("syncing the folder", dir.display(wal::FOLDER)))?;
+        dir.rename(&temporary, &name)
+            .map_err(io_error("renaming", dir.display(&temporary)))?;
+        dir.sync_dir(wal::FOLDER)
+            .map_err(io_error("syncing the folder", dir.display(wal::FOLDER)))?;
         self.checkpoint_due = false;
         done.checkpoint = true;
         lock(&db.appender).wal.checkpointed(number, bytes);
@@ -205,19 +232,23 @@ impl Upkeep {
     fn write_checkpoint(&self, db: &Db, name: &str, cancel: &Cancel) -> Result<u64, Error> {
         let dir = db.dir.as_ref();
         let from_ms = db.view().head_from_ms;
-        let mut file = dir.create(name).map_err(io_error("creating", dir.display(name)))?;
+        let mut file = dir
+            .create(name)
+            .map_err(io_error("creating", dir.display(name)))?;
         let mut out = header(NO_CUT).to_vec();
         let mut bytes = 0u64;
         for (page_number, page) in db.head().pages().iter().enumerate() {
             check(cancel)?;
             write_page(&mut out, page_number, page, from_ms);
             if out.len() >= CHECKPOINT_RECORD_BYTES {
-                file.append(&out).map_err(io_error("writing", dir.display(name)))?;
+                file.append(&out)
+                    .map_err(io_error("writing", dir.display(name)))?;
                 bytes += out.len() as u64;
                 out.clear();
             }
         }
-        file.append(&out).map_err(io_error("writing", dir.display(name)))?;
+        file.append(&out)
+            .map_err(io_error("writing", dir.display(name)))?;
         bytes += out.len() as u64;
         file.sync().map_err(io_error("syncing", dir.display(name)))?;
         Ok(bytes)
@@ -226,20 +257,39 @@ impl Upkeep {
     fn retain(&mut self, db: &Db, done: &mut Maintenance) -> Result<(), Error> {
         let view = db.view();
         let metas: Vec<BlockMeta> = view.blocks.iter().map(|block| block.meta().clone()).collect();
-        let newest_ms = metas.iter().map(|meta| meta.max_ms).fold(db.head().max_ms(), i64::max);
+        let newest_ms = metas
+            .iter()
+            .map(|meta| meta.max_ms)
+            .fold(db.head().max_ms(), i64::max);
         let wal_bytes = lock(&db.appender).wal.state().bytes;
         let options = &db.options;
-        let gone = expired(&metas, newest_ms, options.retention_ms, options.retention_bytes, wal_bytes);
+        let gone = expired(
+            &metas,
+            newest_ms,
+            options.retention_ms,
+            options.retention_bytes,
+            wal_bytes,
+        );
         if gone.is_empty() {
             return Ok(());
         }
-        let kept = view.blocks.iter().enumerate().filter(|(index, _)| !gone.contains(index));
+        let kept = view
+            .blocks
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| !gone.contains(index));
         let blocks = kept.map(|(_, block)| Arc::clone(block)).collect();
         let head_from_ms = view.head_from_ms;
         drop(view);
         db.set_view(View { blocks, head_from_ms });
-        db.counters.deleted.fetch_add(gone.len() as u64, Ordering::Relaxed);
-        done.deleted = gone.iter().filter_map(|index| metas.get(*index)).map(|meta| meta.name.clone()).collect();
+        db.counters
+            .deleted
+            .fetch_add(gone.len() as u64, Ordering::Relaxed);
+        done.deleted = gone
+            .iter()
+            .filter_map(|index| metas.get(*index))
+            .map(|meta| meta.name.clone())
+            .collect();
         remove_blocks(db.dir.as_ref(), &done.deleted)
     }
 
@@ -249,8 +299,15 @@ impl Upkeep {
             let view = db.view();
             let metas: Vec<BlockMeta> = view.blocks.iter().map(|block| block.meta().clone()).collect();
             let options = &db.options;
-            let range = mergeable(&metas, view.head_from_ms, options.block_range_ms, options.retention_ms);
-            let Some(inputs) = range.and_then(|range| view.blocks.get(range)) else { return Ok(()) };
+            let range = mergeable(
+                &metas,
+                view.head_from_ms,
+                options.block_range_ms,
+                options.retention_ms,
+            );
+            let Some(inputs) = range.and_then(|range| view.blocks.get(range)) else {
+                return Ok(());
+            };
             let meta = self.compact(db, inputs, cancel)?;
             done.compacted.push(meta);
         }
@@ -261,21 +318,18 @@ impl Upkeep {
         let name = block_name(self.next_block);
         self.next_block += 1;
         let names: Vec<String> = inputs.iter().map(|block| block.meta().name.clone()).collect();
-        let plan = format!("{BLOCKS}/{}", plan_name(&name));
-        write_plan(dir, &plan, &names)?;
-        let meta = match block::compact(&db.dir, BLOCKS, inputs, &name, cancel) {
-            Ok(meta) => meta,
-            Err(error) => {
-                self.discard(db, &name);
-                let _ = dir.remove(&plan);
-                check(cancel)?;
-                return Err(error.into());
-            }
-        };
+        let meta = block::compact(&db.dir, BLOCKS, inputs, &name, cancel).map_err(|error| {
+            discard(dir, &name);
+            check(cancel).err().unwrap_or(Error::Block(error))
+        })?;
         let output = Block::open(dir, BLOCKS, &meta.name)?;
         let view = db.view();
-        let mut blocks: Vec<_> =
-            view.blocks.iter().filter(|block| !names.contains(&block.meta().name)).cloned().collect();
+        let mut blocks: Vec<_> = view
+            .blocks
+            .iter()
+            .filter(|block| !names.contains(&block.meta().name))
+            .cloned()
+            .collect();
         blocks.push(output);
         sort(&mut blocks);
         let head_from_ms = view.head_from_ms;
@@ -283,7 +337,6 @@ impl Upkeep {
         db.set_view(View { blocks, head_from_ms });
         db.counters.compactions.fetch_add(1, Ordering::Relaxed);
         remove_blocks(dir, &names)?;
-        dir.remove(&plan).map_err(io_error("removing", dir.display(&plan)))?;
         Ok(meta)
     }
 }
@@ -296,7 +349,12 @@ fn sort(blocks: &mut [Arc<Block>]) {
 fn write_page(out: &mut Vec<u8>, page_number: usize, page: &crate::head::Page, from_ms: i64) {
     let slots = read_lock(&page.slots);
     let number = |slot: usize| u32::try_from(page_number * crate::head::PAGE_SERIES + slot).ok();
-    let entries = || slots.iter().enumerate().filter_map(|(slot, entry)| Some((number(slot)?, entry.as_ref()?)));
+    let entries = || {
+        slots
+            .iter()
+            .enumerate()
+            .filter_map(|(slot, entry)| Some((number(slot)?, entry.as_ref()?)))
+    };
     if entries().next().is_none() {
         return;
     }
@@ -316,34 +374,25 @@ fn write_page(out: &mut Vec<u8>, page_number: usize, page: &crate::head::Page, f
 
 /// Removes segments and checkpoints that checkpoint `number` stands for, oldest first.
 pub(crate) fn remove_log_before(dir: &dyn Dir, number: u64) -> Result<(), Error> {
-    let names = dir.list(wal::FOLDER).map_err(io_error("listing", dir.display(wal::FOLDER)))?;
+    let names = dir
+        .list(wal::FOLDER)
+        .map_err(io_error("listing", dir.display(wal::FOLDER)))?;
     for name in names {
         let path = match file_kind(&name) {
             FileKind::Segment(n) if n < number => segment_name(n),
             FileKind::Checkpoint(n) if n < number => checkpoint_name(n),
             _ => continue,
         };
-        dir.remove(&path).map_err(io_error("removing", dir.display(&path)))?;
+        dir.remove(&path)
+            .map_err(io_error("removing", dir.display(&path)))?;
     }
     Ok(())
 }
 
-/// The last line of a plan; without it the plan was torn while it was written.
-const PLAN_END: &str = "end";
-
-fn write_plan(dir: &dyn Dir, path: &str, inputs: &[String]) -> Result<(), Error> {
-    let text = format!("{}\n{PLAN_END}\n", inputs.join("\n"));
-    let mut file = dir.create(path).map_err(io_error("creating", dir.display(path)))?;
-    file.append(text.as_bytes()).map_err(io_error("writing", dir.display(path)))?;
-    file.sync().map_err(io_error("syncing", dir.display(path)))?;
-    dir.sync_dir(BLOCKS).map_err(io_error("syncing the folder", dir.display(BLOCKS)))
-}
-
-/// The inputs that a plan names; `None` for one that is torn.
-pub(crate) fn read_plan(text: &[u8]) -> Option<Vec<String>> {
-    let text = std::str::from_utf8(text).ok()?.strip_suffix('\n')?;
-    let mut names: Vec<String> = text.split('\n').map(str::to_owned).collect();
-    (names.pop()? == PLAN_END).then_some(names)
+/// Removes what a failed write may have left under its final name: the folder's sync is the last step, and the first that can fail
+/// after the rename. Should this fail too, the next start has one block twice, which reads and compaction make one again.
+fn discard(dir: &dyn Dir, name: &str) {
+    let _ = dir.remove(&format!("{BLOCKS}/{name}"));
 }
 
 /// Removes blocks and makes that last.
@@ -357,7 +406,8 @@ pub(crate) fn remove_blocks(dir: &dyn Dir, names: &[String]) -> Result<(), Error
             _ => {}
         }
     }
-    dir.sync_dir(BLOCKS).map_err(io_error("syncing the folder", dir.display(BLOCKS)))
+    dir.sync_dir(BLOCKS)
+        .map_err(io_error("syncing the folder", dir.display(BLOCKS)))
 }
 
 #[cfg(test)]
@@ -375,18 +425,6 @@ mod tests {
             (1000, 5000, Some(1100)),
         ] {
             assert_eq!(cut_end(min_ms, max_ms, 100), want, "{min_ms}..{max_ms}");
-        }
-    }
-
-    #[test]
-    fn a_torn_plan_is_none() {
-        for (text, want) in [
-            (&b"a\nb\nend\n"[..], Some(vec!["a".to_owned(), "b".to_owned()])),
-            (b"a\nb\nend", None),
-            (b"a\nb\n", None),
-            (b"", None),
-        ] {
-            assert_eq!(read_plan(text), want);
         }
     }
 }

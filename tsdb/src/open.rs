@@ -8,40 +8,81 @@ use crate::dir::Dir;
 use crate::error::{Error, Warning, io_error};
 use crate::head::appender::Appender;
 use crate::head::replay::Replay;
-use crate::maintain::{BLOCKS, Upkeep, plan_name, read_plan, remove_blocks, remove_log_before};
+use crate::maintain::{BLOCKS, Upkeep, remove_blocks, remove_log_before};
 use crate::querier::View;
-use crate::wal::{self, FileKind, Found, NO_CUT, SegmentEnd, Wal, checkpoint_name, file_kind, header_cut, scan, segment_name};
+use crate::wal::{
+    self, FileKind, Found, NO_CUT, SegmentEnd, Wal, checkpoint_name, file_kind, header_cut, scan,
+    segment_name,
+};
 
 /// Opens everything. See [`crate::Db::open`].
-pub(crate) fn open(dir: &Arc<dyn Dir>, options: &Options, warnings: &mut Vec<Warning>) -> Result<Opened, Error> {
+pub(crate) fn open(
+    dir: &Arc<dyn Dir>,
+    options: &Options,
+    warnings: &mut Vec<Warning>,
+) -> Result<Opened, Error> {
     for folder in [wal::FOLDER, BLOCKS] {
-        dir.create_dir(folder).map_err(io_error("making the folder", dir.display(folder)))?;
+        dir.create_dir(folder)
+            .map_err(io_error("making the folder", dir.display(folder)))?;
     }
-    dir.sync_dir("").map_err(io_error("syncing the folder", dir.display("")))?;
+    dir.sync_dir("")
+        .map_err(io_error("syncing the folder", dir.display("")))?;
     let (blocks, next_block) = open_blocks(dir.as_ref(), warnings)?;
     // The floor after a crash: what a block holds is not taken from the log again.
-    let from_ms = blocks.iter().map(|block| block.meta().max_ms.saturating_add(1)).max().unwrap_or(i64::MIN);
+    let from_ms = blocks
+        .iter()
+        .map(|block| block.meta().max_ms.saturating_add(1))
+        .max()
+        .unwrap_or(i64::MIN);
     let mut replay = Replay::new(from_ms);
     let (found, next_segment) = replay_log(dir.as_ref(), &mut replay, warnings)?;
     let (orphans, unknown) = (replay.orphans, replay.unknown_records);
     if orphans > 0 {
         let lost = format!("{orphans} samples belong to series whose names are in a damaged part of the log");
-        warnings.push(warning(dir.display(wal::FOLDER), None, lost, "they are left out; nothing to do"));
+        warnings.push(warning(
+            dir.display(wal::FOLDER),
+            None,
+            lost,
+            "they are left out; nothing to do",
+        ));
     }
     if unknown > 0 {
         let lost = format!("{unknown} records are of a kind that this version does not know");
-        warnings.push(warning(dir.display(wal::FOLDER), None, lost, "they are left out; was a newer version running here?"));
+        warnings.push(warning(
+            dir.display(wal::FOLDER),
+            None,
+            lost,
+            "they are left out; was a newer version running here?",
+        ));
     }
     let (head, table, next) = replay.finish();
-    let wal =
-        Wal::create(Arc::clone(dir), next_segment, found, options.wal_segment_bytes, options.wal_sync_bytes)?;
+    let wal = Wal::create(
+        Arc::clone(dir),
+        next_segment,
+        found,
+        options.wal_segment_bytes,
+        options.wal_sync_bytes,
+    )?;
     let appender = Appender::new(wal, table, next, from_ms);
-    let view = View { blocks, head_from_ms: from_ms };
-    Ok(Opened { head, appender, view, upkeep: Upkeep { next_block, ..Upkeep::default() } })
+    let view = View {
+        blocks,
+        head_from_ms: from_ms,
+    };
+    Ok(Opened {
+        head,
+        appender,
+        view,
+        upkeep: Upkeep::new(next_block),
+    })
 }
 
 fn warning(file: String, offset: Option<u64>, lost: String, cure: &str) -> Warning {
-    Warning { file, offset, lost, cure: cure.to_owned() }
+    Warning {
+        file,
+        offset,
+        lost,
+        cure: cure.to_owned(),
+    }
 }
 
 fn read_file(dir: &dyn Dir, path: &str) -> std::io::Result<Vec<u8>> {
@@ -54,12 +95,19 @@ fn read_file(dir: &dyn Dir, path: &str) -> std::io::Result<Vec<u8>> {
 
 /// Opens the blocks, sorted by time, and gives the number of the next one.
 fn open_blocks(dir: &dyn Dir, warnings: &mut Vec<Warning>) -> Result<(Vec<Arc<Block>>, u64), Error> {
-    let names = dir.list(BLOCKS).map_err(io_error("listing", dir.display(BLOCKS)))?;
-    let number = |name: &String| name.split('.').next().and_then(|digits| digits.parse::<u64>().ok());
+    let names = dir
+        .list(BLOCKS)
+        .map_err(io_error("listing", dir.display(BLOCKS)))?;
+    let number = |name: &String| {
+        name.split('.')
+            .next()
+            .and_then(|digits| digits.parse::<u64>().ok())
+    };
     let next = names.iter().filter_map(number).max().map_or(1, |last| last + 1);
     for name in names.iter().filter(|name| name.ends_with(".tmp")) {
         let path = format!("{BLOCKS}/{name}");
-        dir.remove(&path).map_err(io_error("removing", dir.display(&path)))?;
+        dir.remove(&path)
+            .map_err(io_error("removing", dir.display(&path)))?;
     }
     let mut blocks = Vec::new();
     for name in names.iter().filter(|name| name.ends_with(".block")) {
@@ -70,52 +118,86 @@ fn open_blocks(dir: &dyn Dir, warnings: &mut Vec<Warning>) -> Result<(Vec<Arc<Bl
                 let aside = format!("{path}.damaged");
                 let moved = dir.rename(&path, &aside).and_then(|()| dir.sync_dir(BLOCKS));
                 let cure = match moved {
-                    Ok(()) => format!("it was renamed to {}; restore it from a backup, or delete it", dir.display(&aside)),
+                    Ok(()) => format!(
+                        "it was renamed to {}; restore it from a backup, or delete it",
+                        dir.display(&aside)
+                    ),
                     Err(error) => format!("it could not be renamed ({error}) and is left out"),
                 };
                 let lost = format!("the block is damaged ({reason}), its samples are missing from answers");
                 warnings.push(warning(dir.display(&path), Some(offset), lost, &cure));
             }
             Err(error) => {
-                let lost = format!("the block cannot be read ({error}), its samples are missing from answers");
-                warnings.push(warning(dir.display(&path), None, lost, "it is left out; check the disk, then restart"));
+                let lost =
+                    format!("the block cannot be read ({error}), its samples are missing from answers");
+                warnings.push(warning(
+                    dir.display(&path),
+                    None,
+                    lost,
+                    "it is left out; check the disk, then restart",
+                ));
             }
         }
     }
-    finish_plans(dir, &names, &mut blocks)?;
+    remove_sources(dir, &names, &mut blocks)?;
     blocks.sort_by_key(|block| (block.meta().min_ms, block.meta().max_ms));
     Ok((blocks, next))
 }
 
-/// Removes the inputs of compactions whose output stands, and the plans.
-fn finish_plans(dir: &dyn Dir, names: &[String], blocks: &mut Vec<Arc<Block>>) -> Result<(), Error> {
-    for plan in names.iter().filter(|name| name.ends_with(".plan")) {
-        let path = format!("{BLOCKS}/{plan}");
-        let inputs = read_file(dir, &path).ok().and_then(|text| read_plan(&text));
-        let output = blocks.iter().any(|block| plan_name(&block.meta().name) == *plan);
-        if let (Some(inputs), true) = (inputs, output) {
-            blocks.retain(|block| !inputs.contains(&block.meta().name));
-            remove_blocks(dir, &inputs)?;
-        }
-        dir.remove(&path).map_err(io_error("removing", dir.display(&path)))?;
+/// Finishes compactions: removes the blocks from which another one was made.
+fn remove_sources(dir: &dyn Dir, names: &[String], blocks: &mut Vec<Arc<Block>>) -> Result<(), Error> {
+    let sources: Vec<String> = blocks
+        .iter()
+        .flat_map(|block| block.meta().sources.clone())
+        .collect();
+    let left: Vec<String> = names
+        .iter()
+        .filter(|name| sources.contains(name))
+        .cloned()
+        .collect();
+    if left.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    blocks.retain(|block| !left.contains(&block.meta().name));
+    remove_blocks(dir, &left)
 }
 
 /// Replays checkpoint and segments; gives what stays of the log and the number of the next segment.
-fn replay_log(dir: &dyn Dir, replay: &mut Replay, warnings: &mut Vec<Warning>) -> Result<(Found, u64), Error> {
-    let names = dir.list(wal::FOLDER).map_err(io_error("listing", dir.display(wal::FOLDER)))?;
+fn replay_log(
+    dir: &dyn Dir,
+    replay: &mut Replay,
+    warnings: &mut Vec<Warning>,
+) -> Result<(Found, u64), Error> {
+    let names = dir
+        .list(wal::FOLDER)
+        .map_err(io_error("listing", dir.display(wal::FOLDER)))?;
     let kinds: Vec<FileKind> = names.iter().map(|name| file_kind(name)).collect();
     for (name, kind) in names.iter().zip(&kinds) {
         if *kind == FileKind::Temporary {
             let path = format!("{}/{name}", wal::FOLDER);
-            dir.remove(&path).map_err(io_error("removing", dir.display(&path)))?;
+            dir.remove(&path)
+                .map_err(io_error("removing", dir.display(&path)))?;
         }
     }
-    let checkpoint = kinds.iter().filter_map(|kind| if let FileKind::Checkpoint(n) = kind { Some(*n) } else { None }).max();
+    let checkpoint = kinds
+        .iter()
+        .filter_map(|kind| {
+            if let FileKind::Checkpoint(n) = kind {
+                Some(*n)
+            } else {
+                None
+            }
+        })
+        .max();
     let mut segments: Vec<u64> = kinds
         .iter()
-        .filter_map(|kind| if let FileKind::Segment(n) = kind { Some(*n) } else { None })
+        .filter_map(|kind| {
+            if let FileKind::Segment(n) = kind {
+                Some(*n)
+            } else {
+                None
+            }
+        })
         .filter(|n| checkpoint.is_none_or(|checkpoint| *n >= checkpoint))
         .collect();
     segments.sort_unstable();
@@ -132,8 +214,12 @@ fn replay_log(dir: &dyn Dir, replay: &mut Replay, warnings: &mut Vec<Warning>) -
         let path = segment_name(number);
         let next = segments.get(index + 1).copied();
         // The next segment may say that this one counts only up to somewhere.
-        let cut = next.and_then(|next| read_header(dir, &segment_name(next))).unwrap_or(NO_CUT);
-        let Some((bytes, end)) = replay_file(dir, &path, cut, replay, warnings) else { continue };
+        let cut = next
+            .and_then(|next| read_header(dir, &segment_name(next)))
+            .unwrap_or(NO_CUT);
+        let Some((bytes, end)) = replay_file(dir, &path, cut, replay, warnings) else {
+            continue;
+        };
         report(dir, &path, &end, next.is_none(), warnings);
         let mut bytes = bytes;
         if next.is_none() {
@@ -164,7 +250,12 @@ fn replay_file(
         Ok(bytes) => bytes,
         Err(error) => {
             let lost = format!("the file cannot be read ({error}), its samples are missing");
-            warnings.push(warning(dir.display(path), None, lost, "it is left out; check the disk, then restart"));
+            warnings.push(warning(
+                dir.display(path),
+                None,
+                lost,
+                "it is left out; check the disk, then restart",
+            ));
             return None;
         }
     };
@@ -176,21 +267,34 @@ fn replay_file(
 /// Says what was damaged, and keeps a copy of the damaged file.
 fn report(dir: &dyn Dir, path: &str, end: &SegmentEnd, last: bool, warnings: &mut Vec<Warning>) {
     if let Some(tail) = end.tail.as_ref().filter(|_| last) {
-        let lost = format!("the last {} bytes are not a whole record ({}): a write was cut short", tail.bytes, tail.reason);
+        let lost = format!(
+            "the last {} bytes are not a whole record ({}): a write was cut short",
+            tail.bytes, tail.reason
+        );
         let cure = "no confirmed sync is affected; the bytes were cut off, nothing to do";
         warnings.push(warning(dir.display(path), Some(tail.offset as u64), lost, cure));
     }
-    let damage: Vec<_> = end.faults.iter().chain(end.tail.as_ref().filter(|_| !last)).collect();
+    let damage: Vec<_> = end
+        .faults
+        .iter()
+        .chain(end.tail.as_ref().filter(|_| !last))
+        .collect();
     if damage.is_empty() {
         return;
     }
     let aside = format!("{path}.damaged");
     let cure = match copy_aside(dir, path, &aside) {
-        Ok(()) => format!("the rest was replayed; a copy is in {}, delete it when you are done", dir.display(&aside)),
+        Ok(()) => format!(
+            "the rest was replayed; a copy is in {}, delete it when you are done",
+            dir.display(&aside)
+        ),
         Err(error) => format!("the rest was replayed; a copy could not be made ({error})"),
     };
     for fault in damage {
-        let lost = format!("{} ({} bytes), the samples in it are lost", fault.reason, fault.bytes);
+        let lost = format!(
+            "{} ({} bytes), the samples in it are lost",
+            fault.reason, fault.bytes
+        );
         warnings.push(warning(dir.display(path), Some(fault.offset as u64), lost, &cure));
     }
 }

@@ -88,7 +88,9 @@ impl Postings {
         pairs.sort_unstable();
         pairs.dedup();
         for (name, value) in pairs {
-            let Some(values) = self.names.get_mut(name) else { continue };
+            let Some(values) = self.names.get_mut(name) else {
+                continue;
+            };
             if values.get_mut(value).is_some_and(|list| list.remove(&numbers)) {
                 values.remove(value);
             }
@@ -103,13 +105,18 @@ impl Postings {
     pub(crate) fn select(&self, matchers: &[Matcher], labels_of: impl Fn(u32) -> Option<Labels>) -> Vec<u32> {
         let mut wanted: Vec<&Matcher> = matchers.iter().filter(|m| !m.matches_empty()).collect();
         // Cheap and narrow ones first: fixed values, then scans.
-        wanted.sort_by_key(|m| m.set_matches().map_or(usize::MAX, |set| self.size_of(m.name(), &set)));
+        wanted.sort_by_key(|m| {
+            m.set_matches()
+                .map_or(usize::MAX, |set| self.size_of(m.name(), &set))
+        });
         let mut found: Option<Vec<u32>> = None;
         for matcher in wanted {
             found = Some(match found {
                 None => self.carriers(matcher, true),
                 Some(found) if found.is_empty() => return found,
-                Some(found) if self.is_cheaper_by_labels(matcher, found.len()) => keep(found, matcher, &labels_of),
+                Some(found) if self.is_cheaper_by_labels(matcher, found.len()) => {
+                    keep(found, matcher, &labels_of)
+                }
                 Some(found) => intersect(&found, &self.carriers(matcher, true)),
             });
         }
@@ -134,34 +141,54 @@ impl Postings {
 
     /// All values of a label with the number of series that carry each, sorted.
     pub(crate) fn values(&self, name: &str) -> impl Iterator<Item = (&str, usize)> {
-        self.names
-            .get(name)
-            .into_iter()
-            .flat_map(|values| values.iter().map(|(value, list)| (value.as_ref(), list.as_slice().len())))
+        self.names.get(name).into_iter().flat_map(|values| {
+            values
+                .iter()
+                .map(|(value, list)| (value.as_ref(), list.as_slice().len()))
+        })
     }
 
     fn size_of(&self, name: &str, values: &[&str]) -> usize {
-        let Some(index) = self.names.get(name) else { return 0 };
-        values.iter().filter_map(|value| index.get(*value)).map(|list| list.as_slice().len()).sum()
+        let Some(index) = self.names.get(name) else {
+            return 0;
+        };
+        values
+            .iter()
+            .filter_map(|value| index.get(*value))
+            .map(|list| list.as_slice().len())
+            .sum()
     }
 
     /// The series that carry the label with a value that matches (or, for `want` false, does not match).
     fn carriers(&self, matcher: &Matcher, want: bool) -> Vec<u32> {
-        let Some(index) = self.names.get(matcher.name()) else { return Vec::new() };
+        let Some(index) = self.names.get(matcher.name()) else {
+            return Vec::new();
+        };
         let lists: Vec<&[u32]> = match matcher.set_matches() {
             Some(set) if want => {
                 let mut set = set;
                 set.sort_unstable();
                 set.dedup();
-                set.iter().filter_map(|value| index.get(*value)).map(List::as_slice).collect()
+                set.iter()
+                    .filter_map(|value| index.get(*value))
+                    .map(List::as_slice)
+                    .collect()
             }
-            _ => index.iter().filter(|(value, _)| matcher.matches(value) == want).map(|(_, l)| l.as_slice()).collect(),
+            _ => index
+                .iter()
+                .filter(|(value, _)| matcher.matches(value) == want)
+                .map(|(_, l)| l.as_slice())
+                .collect(),
         };
         union(&lists)
     }
 
     fn is_cheaper_by_labels(&self, matcher: &Matcher, found: usize) -> bool {
-        matcher.set_matches().is_none() && self.names.get(matcher.name()).is_some_and(|values| values.len() > found)
+        matcher.set_matches().is_none()
+            && self
+                .names
+                .get(matcher.name())
+                .is_some_and(|values| values.len() > found)
     }
 }
 
@@ -244,7 +271,10 @@ mod tests {
             postings.add(number, labels);
         }
         let check = |matchers: &[(&str, MatchOp, &str)], want: &[u32]| {
-            let matchers: Vec<_> = matchers.iter().map(|(n, op, v)| Matcher::new(*n, *op, *v).unwrap()).collect();
+            let matchers: Vec<_> = matchers
+                .iter()
+                .map(|(n, op, v)| Matcher::new(*n, *op, *v).unwrap())
+                .collect();
             let got = postings.select(&matchers, |n| series.get(n as usize).cloned());
             assert_eq!(got, want, "{matchers:?}");
         };

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use model::{Cancel, Labels, Matcher, Querier, QueryError, Samples, SelectHints, SeriesReader};
 
-use crate::block::{Block, BlockError, BlockSeries};
+use crate::block::{Block, BlockSeries};
 use crate::db::Db;
 use crate::head::Head;
 
@@ -42,18 +42,16 @@ struct Store {
 }
 
 pub(crate) fn storage_error(what: &str, reason: &impl ToString) -> QueryError {
-    QueryError::Storage { what: what.to_owned(), reason: reason.to_string() }
-}
-
-fn block_error(error: &BlockError, cancel: Option<&Cancel>) -> QueryError {
-    if let Some(reason) = cancel.and_then(Cancel::reason) {
-        return QueryError::Cancelled(reason);
+    QueryError::Storage {
+        what: what.to_owned(),
+        reason: reason.to_string(),
     }
-    storage_error("a block", error)
 }
 
 fn check(cancel: &Cancel) -> Result<(), QueryError> {
-    cancel.reason().map_or(Ok(()), |reason| Err(QueryError::Cancelled(reason)))
+    cancel
+        .reason()
+        .map_or(Ok(()), |reason| Err(QueryError::Cancelled(reason)))
 }
 
 impl SeriesReader for Reader {
@@ -64,21 +62,19 @@ impl SeriesReader for Reader {
     fn read(&self, start_ms: i64, end_ms: i64, out: &mut Samples) -> Result<(), QueryError> {
         let base = out.len();
         let mut sorted = true;
-        let mut append = |read: &mut dyn FnMut(&mut Samples) -> Result<(), QueryError>| {
-            let before = out.len();
-            read(out)?;
-            if before > base && out.t_ms.get(before).is_some_and(|first| *first <= out.t_ms[before - 1]) {
-                sorted = false;
-            }
-            Ok(())
-        };
         for block in &self.blocks {
-            append(&mut |out| block.read(start_ms, end_ms, out).map_err(|e| block_error(&e, None)))?;
+            let before = out.len();
+            block.read(start_ms, end_ms, out)?;
+            sorted &= goes_on(out, base, before);
         }
         if let Some(series) = self.head {
-            let from = start_ms.max(self.store.view.head_from_ms);
-            let read = |out: &mut Samples| self.store.head.read(series, from, end_ms, out);
-            append(&mut |out| read(out).map_err(|e| storage_error("the head", &e)))?;
+            let before = out.len();
+            let from_ms = start_ms.max(self.store.view.head_from_ms);
+            self.store
+                .head
+                .read(series, from_ms, end_ms, out)
+                .map_err(|e| storage_error("the head", &e))?;
+            sorted &= goes_on(out, base, before);
         }
         if !sorted {
             merge(out, base);
@@ -87,13 +83,24 @@ impl SeriesReader for Reader {
     }
 }
 
+/// Do the rows from `before` on lie after those from `base` on?
+fn goes_on(out: &Samples, base: usize, before: usize) -> bool {
+    before == base
+        || out
+            .t_ms
+            .get(before)
+            .is_none_or(|first| *first > out.t_ms[before - 1])
+}
+
 /// Puts rows from `base` on in order and keeps the first of those with one time. Only overlapping blocks need it.
 fn merge(out: &mut Samples, base: usize) {
     let mut rows: Vec<_> = (base..out.len()).map(|row| (out.t_ms[row], row)).collect();
     rows.sort_by_key(|(t_ms, _)| *t_ms);
     rows.dedup_by_key(|(t_ms, _)| *t_ms);
-    let picked: Vec<_> =
-        rows.iter().map(|(t_ms, row)| (*t_ms, out.values[*row], out.histogram_at(*row).cloned())).collect();
+    let picked: Vec<_> = rows
+        .iter()
+        .map(|(t_ms, row)| (*t_ms, out.values[*row], out.histogram_at(*row).cloned()))
+        .collect();
     out.t_ms.truncate(base);
     out.values.truncate(base);
     out.histograms.retain(|(row, _)| *row < base);
@@ -108,7 +115,9 @@ fn merge(out: &mut Samples, base: usize) {
 impl Db {
     /// The blocks of a view that may hold samples of the range.
     fn blocks_within(view: &View, start_ms: i64, end_ms: i64) -> impl Iterator<Item = &Arc<Block>> {
-        view.blocks.iter().filter(move |block| block.meta().min_ms <= end_ms && block.meta().max_ms >= start_ms)
+        view.blocks
+            .iter()
+            .filter(move |block| block.meta().min_ms <= end_ms && block.meta().max_ms >= start_ms)
     }
 
     fn parts(
@@ -122,16 +131,24 @@ impl Db {
         let mut parts = Vec::new();
         for block in Self::blocks_within(view, start_ms, end_ms) {
             check(cancel)?;
-            let found = block
-                .select(matchers, start_ms, end_ms, cancel)
-                .map_err(|error| block_error(&error, Some(cancel)))?;
-            parts.extend(found.into_iter().map(|(labels, series)| (labels, Part::Block(series))));
+            let found = block.select(matchers, start_ms, end_ms, cancel)?;
+            parts.extend(
+                found
+                    .into_iter()
+                    .map(|(labels, series)| (labels, Part::Block(series))),
+            );
         }
         check(cancel)?;
         if end_ms >= view.head_from_ms {
-            let found = self.head().select(matchers, start_ms.max(view.head_from_ms), end_ms);
+            let found = self
+                .head()
+                .select(matchers, start_ms.max(view.head_from_ms), end_ms);
             let sorted_from = parts.len();
-            parts.extend(found.into_iter().map(|found| (found.labels, Part::Head(found.series))));
+            parts.extend(
+                found
+                    .into_iter()
+                    .map(|found| (found.labels, Part::Head(found.series))),
+            );
             if let Some(head) = parts.get_mut(sorted_from..) {
                 head.sort_unstable_by(|a, b| a.0.cmp(&b.0));
             }
@@ -151,7 +168,10 @@ impl Querier for Db {
     ) -> Result<Vec<Box<dyn SeriesReader>>, QueryError> {
         let view = self.view();
         let parts = self.parts(&view, matchers, hints, cancel)?;
-        let store = Arc::new(Store { head: Arc::clone(self.head()), view });
+        let store = Arc::new(Store {
+            head: Arc::clone(self.head()),
+            view,
+        });
         let mut out: Vec<Box<dyn SeriesReader>> = Vec::new();
         let mut parts = parts.into_iter().peekable();
         while let Some((labels, part)) = parts.next() {
@@ -161,14 +181,21 @@ impl Querier for Db {
             if out.len() & 1023 == 0 {
                 check(cancel)?;
             }
-            let mut reader = Reader { labels, blocks: Vec::new(), head: None, store: Arc::clone(&store) };
+            let mut reader = Reader {
+                labels,
+                blocks: Vec::new(),
+                head: None,
+                store: Arc::clone(&store),
+            };
             let mut next = Some(part);
             while let Some(part) = next {
                 match part {
                     Part::Block(series) => reader.blocks.push(series),
                     Part::Head(series) => reader.head = Some(series),
                 }
-                next = parts.next_if(|(labels, _)| *labels == reader.labels).map(|(_, part)| part);
+                next = parts
+                    .next_if(|(labels, _)| *labels == reader.labels)
+                    .map(|(_, part)| part);
             }
             out.push(Box::new(reader));
         }
@@ -187,14 +214,16 @@ impl Querier for Db {
         for block in Self::blocks_within(&view, start_ms, end_ms) {
             check(cancel)?;
             let found = block.label_names(matchers, start_ms, end_ms, cancel);
-            names.extend(found.map_err(|error| block_error(&error, Some(cancel)))?);
+            names.extend(found?);
         }
         check(cancel)?;
         if self.head_within(&view, start_ms, end_ms) {
             if matchers.is_empty() {
                 names.extend(self.head().postings().names().map(str::to_owned));
             } else {
-                let found = self.head().select(matchers, start_ms.max(view.head_from_ms), end_ms);
+                let found = self
+                    .head()
+                    .select(matchers, start_ms.max(view.head_from_ms), end_ms);
                 let mut seen = std::collections::BTreeSet::new();
                 for series in &found {
                     for (name, _) in &series.labels {
@@ -224,15 +253,27 @@ impl Querier for Db {
         for block in Self::blocks_within(&view, start_ms, end_ms) {
             check(cancel)?;
             let found = block.label_values(name, matchers, start_ms, end_ms, cancel);
-            values.extend(found.map_err(|error| block_error(&error, Some(cancel)))?);
+            values.extend(found?);
         }
         check(cancel)?;
         if self.head_within(&view, start_ms, end_ms) {
             if matchers.is_empty() {
-                values.extend(self.head().postings().values(name).map(|(value, _)| value.to_owned()));
+                values.extend(
+                    self.head()
+                        .postings()
+                        .values(name)
+                        .map(|(value, _)| value.to_owned()),
+                );
             } else {
-                let found = self.head().select(matchers, start_ms.max(view.head_from_ms), end_ms);
-                values.extend(found.iter().filter_map(|series| series.labels.get(name)).map(str::to_owned));
+                let found = self
+                    .head()
+                    .select(matchers, start_ms.max(view.head_from_ms), end_ms);
+                values.extend(
+                    found
+                        .iter()
+                        .filter_map(|series| series.labels.get(name))
+                        .map(str::to_owned),
+                );
             }
         }
         values.sort_unstable();

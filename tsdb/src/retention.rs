@@ -13,7 +13,11 @@ pub(crate) fn expired(
     retention_bytes: u64,
     other_bytes: u64,
 ) -> Vec<usize> {
-    let oldest_ms = if retention_ms > 0 { newest_ms.saturating_sub(retention_ms) } else { i64::MIN };
+    let oldest_ms = if retention_ms > 0 {
+        newest_ms.saturating_sub(retention_ms)
+    } else {
+        i64::MIN
+    };
     let mut bytes = other_bytes + metas.iter().map(|meta| meta.bytes).sum::<u64>();
     let mut gone = Vec::new();
     for (index, meta) in metas.iter().enumerate() {
@@ -30,7 +34,11 @@ pub(crate) fn expired(
 /// 31 days, as in Prometheus.
 fn longest_ms(range_ms: i64, retention_ms: i64) -> i64 {
     const MONTH_MS: i64 = 31 * 24 * 3_600_000;
-    let tenth = if retention_ms > 0 { retention_ms / 10 } else { MONTH_MS };
+    let tenth = if retention_ms > 0 {
+        retention_ms / 10
+    } else {
+        MONTH_MS
+    };
     tenth.min(MONTH_MS).max(range_ms)
 }
 
@@ -75,13 +83,19 @@ fn overlapping(metas: &[BlockMeta]) -> Option<std::ops::Range<usize>> {
 fn within(metas: &[BlockMeta], head_from_ms: i64, range: i64) -> Option<std::ops::Range<usize>> {
     let slot = |meta: &BlockMeta| {
         let slot = meta.min_ms.div_euclid(range);
-        let over = slot.checked_add(1).and_then(|next| next.checked_mul(range)).is_some_and(|end| end <= head_from_ms);
+        let over = slot
+            .checked_add(1)
+            .and_then(|next| next.checked_mul(range))
+            .is_some_and(|end| end <= head_from_ms);
         (over && meta.max_ms.div_euclid(range) == slot).then_some(slot)
     };
     let mut start = 0;
     while start < metas.len() {
         let first = slot(&metas[start]);
-        let len = metas[start..].iter().take_while(|meta| first.is_some() && slot(meta) == first).count();
+        let len = metas[start..]
+            .iter()
+            .take_while(|meta| first.is_some() && slot(meta) == first)
+            .count();
         if len > 1 {
             return Some(start..start + len);
         }
@@ -103,6 +117,7 @@ mod tests {
             samples: 1,
             bytes: 100,
             level: 1,
+            sources: Vec::new(),
         };
         spans.iter().enumerate().map(meta).collect()
     }
@@ -120,7 +135,10 @@ mod tests {
             (29, 0, 150, 0, &[0, 1]),
             (29, 0, 50, 60, &[0, 1, 2]),
         ] {
-            assert_eq!(expired(&blocks, newest, retention_ms, retention_bytes, other), want);
+            assert_eq!(
+                expired(&blocks, newest, retention_ms, retention_bytes, other),
+                want
+            );
         }
     }
 
@@ -141,7 +159,11 @@ mod tests {
             (&[(-30, -21), (-20, -11), (-10, -1)], 0, 0, Some(0..3)),
             (&[], 0, 0, None),
         ] {
-            assert_eq!(mergeable(&metas(spans), head_from, 10, retention), want, "{spans:?} {head_from} {retention}");
+            assert_eq!(
+                mergeable(&metas(spans), head_from, 10, retention),
+                want,
+                "{spans:?} {head_from} {retention}"
+            );
         }
     }
 }

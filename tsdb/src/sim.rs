@@ -152,15 +152,28 @@ impl SimDir {
                 Restart::PowerCut => file.synced.clone(),
             };
             // What a killed process wrote is not on the device yet.
-            Arc::new(Mutex::new(FileState { data, synced: file.synced.clone() }))
+            Arc::new(Mutex::new(FileState {
+                data,
+                synced: file.synced.clone(),
+            }))
         };
-        let names: BTreeMap<String, File> = names.iter().map(|(name, file)| (name.clone(), fresh(file))).collect();
+        let names: BTreeMap<String, File> = names
+            .iter()
+            .map(|(name, file)| (name.clone(), fresh(file)))
+            .collect();
         let synced_names = match how {
             Restart::PowerCut => names.clone(),
             Restart::Killed => {
                 let known = |(name, file): (&String, &File)| {
                     let same = state.names.get(name).is_some_and(|now| Arc::ptr_eq(now, file));
-                    (name.clone(), if same { Arc::clone(&names[name]) } else { Arc::clone(file) })
+                    (
+                        name.clone(),
+                        if same {
+                            Arc::clone(&names[name])
+                        } else {
+                            Arc::clone(file)
+                        },
+                    )
                 };
                 state.synced_names.iter().map(known).collect()
             }
@@ -235,7 +248,9 @@ impl WriteFile for SimWriter {
         if std::mem::take(&mut state.stuck) {
             return Err(io::Error::other("simulated fault of the truncate"));
         }
-        lock(&self.file).data.truncate(usize::try_from(len).unwrap_or(usize::MAX));
+        lock(&self.file)
+            .data
+            .truncate(usize::try_from(len).unwrap_or(usize::MAX));
         Ok(())
     }
 }
@@ -247,7 +262,9 @@ impl ReadFile for SimReader {
     fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
         let file = lock(&self.0);
         let start = usize::try_from(offset).unwrap_or(usize::MAX);
-        let from = start.checked_add(buf.len()).and_then(|end| file.data.get(start..end));
+        let from = start
+            .checked_add(buf.len())
+            .and_then(|end| file.data.get(start..end));
         buf.copy_from_slice(from.ok_or(io::ErrorKind::UnexpectedEof)?);
         Ok(())
     }
@@ -267,16 +284,32 @@ impl Dir for SimDir {
         state.plain_step()?;
         let file = state.names.entry(name.to_owned()).or_default();
         lock(file).data.clear();
-        Ok(Box::new(SimWriter { dir: self.clone(), file: Arc::clone(file) }))
+        Ok(Box::new(SimWriter {
+            dir: self.clone(),
+            file: Arc::clone(file),
+        }))
     }
 
     fn append(&self, name: &str) -> io::Result<Box<dyn WriteFile>> {
-        let file = self.lock().names.get(name).cloned().ok_or(io::ErrorKind::NotFound)?;
-        Ok(Box::new(SimWriter { dir: self.clone(), file }))
+        let file = self
+            .lock()
+            .names
+            .get(name)
+            .cloned()
+            .ok_or(io::ErrorKind::NotFound)?;
+        Ok(Box::new(SimWriter {
+            dir: self.clone(),
+            file,
+        }))
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn ReadFile>> {
-        let file = self.lock().names.get(name).cloned().ok_or(io::ErrorKind::NotFound)?;
+        let file = self
+            .lock()
+            .names
+            .get(name)
+            .cloned()
+            .ok_or(io::ErrorKind::NotFound)?;
         Ok(Arc::new(SimReader(file)))
     }
 
@@ -291,7 +324,11 @@ impl Dir for SimDir {
     fn remove(&self, name: &str) -> io::Result<()> {
         let mut state = self.lock();
         state.plain_step()?;
-        state.names.remove(name).map(drop).ok_or_else(|| io::ErrorKind::NotFound.into())
+        state
+            .names
+            .remove(name)
+            .map(drop)
+            .ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     fn create_dir(&self, name: &str) -> io::Result<()> {
@@ -304,14 +341,18 @@ impl Dir for SimDir {
     fn list(&self, name: &str) -> io::Result<Vec<String>> {
         let state = self.lock();
         let within = state.names.keys().filter(|path| folder_of(path) == name);
-        Ok(within.map(|path| path.rsplit('/').next().unwrap_or(path).to_owned()).collect())
+        Ok(within
+            .map(|path| path.rsplit('/').next().unwrap_or(path).to_owned())
+            .collect())
     }
 
     fn sync_dir(&self, name: &str) -> io::Result<()> {
         let mut state = self.lock();
         state.plain_step()?;
         let within = |path: &String| folder_of(path) == name;
-        let State { names, synced_names, .. } = &mut *state;
+        let State {
+            names, synced_names, ..
+        } = &mut *state;
         synced_names.retain(|path, _| !within(path));
         let now = names.iter().filter(|(path, _)| within(path));
         synced_names.extend(now.map(|(path, file)| (path.clone(), Arc::clone(file))));
@@ -340,7 +381,10 @@ mod tests {
             dir.restart(how);
             (dir.bytes("a/x"), dir.bytes("a/y"))
         };
-        assert_eq!(run(Restart::Killed), (Some(b"onetwo".to_vec()), Some(b"new".to_vec())));
+        assert_eq!(
+            run(Restart::Killed),
+            (Some(b"onetwo".to_vec()), Some(b"new".to_vec()))
+        );
         assert_eq!(run(Restart::PowerCut), (Some(b"one".to_vec()), None));
     }
 
@@ -349,7 +393,10 @@ mod tests {
         let dir = SimDir::new();
         let mut file = dir.create("x").unwrap();
         dir.fail_at(2, Fault::ShortWrite);
-        assert_eq!(file.append(b"abcd").unwrap_err().kind(), io::ErrorKind::StorageFull);
+        assert_eq!(
+            file.append(b"abcd").unwrap_err().kind(),
+            io::ErrorKind::StorageFull
+        );
         assert_eq!(dir.bytes("x").unwrap(), b"ab");
         file.truncate(0).unwrap();
         dir.fail_at(4, Fault::Crash);

@@ -82,13 +82,31 @@ impl Appender {
     pub(crate) fn new(wal: Wal, table: Table, next: u32, floor_ms: i64) -> Self {
         let rejected = [0; RejectReason::ALL.len()];
         let (staged, new, record) = (Vec::new(), Vec::new(), Vec::new());
-        Self { wal, table, next, floor_ms, appended: 0, created: 0, rejected, staged, new, record }
+        Self {
+            wal,
+            table,
+            next,
+            floor_ms,
+            appended: 0,
+            created: 0,
+            rejected,
+            staged,
+            new,
+            record,
+        }
     }
 
     /// Takes a batch, see the module's text. `ceiling_ms` is the latest time that is believed.
-    pub(crate) fn commit(&mut self, head: &Head, batch: &Batch, ceiling_ms: i64) -> Result<Committed, AppendError> {
+    pub(crate) fn commit(
+        &mut self,
+        head: &Head,
+        batch: &Batch,
+        ceiling_ms: i64,
+    ) -> Result<Committed, AppendError> {
         if let Some(reason) = self.wal.poisoned() {
-            return Err(AppendError::Poisoned { reason: reason.to_owned() });
+            return Err(AppendError::Poisoned {
+                reason: reason.to_owned(),
+            });
         }
         self.staged.clear();
         self.new.clear();
@@ -114,7 +132,10 @@ impl Appender {
         self.apply(head, &mut committed);
         self.appended += committed.appended as u64;
         self.created += self.new.len() as u64;
-        committed.rejected.iter().for_each(|rejected| self.rejected[rejected.reason.index()] += 1);
+        committed
+            .rejected
+            .iter()
+            .for_each(|rejected| self.rejected[rejected.reason.index()] += 1);
         self.give_back();
         if self.wal.wants_sync() {
             // A failure poisons the store; this commit itself is in the log file, as promised.
@@ -125,7 +146,10 @@ impl Appender {
 
     /// Resolves rows and judges samples. Fills `staged` and `new`, and touches nothing that others see.
     fn prepare(&mut self, head: &Head, batch: &Batch, ceiling_ms: i64) -> Result<Committed, AppendError> {
-        let bounds = Bounds { from_ms: self.floor_ms, to_ms: ceiling_ms };
+        let bounds = Bounds {
+            from_ms: self.floor_ms,
+            to_ms: ceiling_ms,
+        };
         let mut refs = Vec::with_capacity(batch.rows_len());
         for (row, entry) in batch.rows().enumerate() {
             let series = match entry.key {
@@ -138,7 +162,10 @@ impl Appender {
         }
         let mut rejected = Vec::new();
         let pages = head.pages();
-        let mut cursor = PageReader { pages: &pages, held: None };
+        let mut cursor = PageReader {
+            pages: &pages,
+            held: None,
+        };
         let first_new = self.new.first().map_or(u32::MAX, |(series, _)| *series);
         for (row, (entry, series)) in batch.rows().zip(&refs).enumerate() {
             let series = u32::try_from(series.0).map_err(|_| AppendError::UnknownRef { row })?;
@@ -153,10 +180,19 @@ impl Appender {
                     Verdict::Append => {
                         (last_ms, last_bits) = (point.t_ms, point.value.to_bits());
                         let row = u32::try_from(row).unwrap_or(u32::MAX);
-                        self.staged.push(Staged { series, row, t_ms: point.t_ms, value: point.value });
+                        self.staged.push(Staged {
+                            series,
+                            row,
+                            t_ms: point.t_ms,
+                            value: point.value,
+                        });
                     }
                     Verdict::Known => {}
-                    Verdict::Reject(reason) => rejected.push(Rejected { row, t_ms: point.t_ms, reason }),
+                    Verdict::Reject(reason) => rejected.push(Rejected {
+                        row,
+                        t_ms: point.t_ms,
+                        reason,
+                    }),
                 }
             }
         }
@@ -165,7 +201,11 @@ impl Appender {
             t_ms: *t_ms,
             reason: RejectReason::HistogramUnsupported,
         }));
-        Ok(Committed { refs, appended: 0, rejected })
+        Ok(Committed {
+            refs,
+            appended: 0,
+            rejected,
+        })
     }
 
     fn resolve(&mut self, row: usize, encoded: &str) -> Result<u32, AppendError> {
@@ -176,16 +216,22 @@ impl Appender {
             .map_err(|source| AppendError::BadLabels { row, source })?;
         if let Some(labels) = labels {
             self.new.push((next, labels));
-            self.next = next.checked_add(1).filter(|next| *next < u32::MAX).ok_or_else(|| AppendError::TooLarge {
-                what: "all 4,294,967,294 series numbers are used; restart after the next checkpoint".to_owned(),
-            })?;
+            self.next = next
+                .checked_add(1)
+                .filter(|next| *next < u32::MAX)
+                .ok_or_else(|| AppendError::TooLarge {
+                    what: "all 4,294,967,294 series numbers are used; restart after the next checkpoint"
+                        .to_owned(),
+                })?;
         }
         Ok(series)
     }
 
     /// Writes the records of `new` and `staged` into `record`.
     fn encode(&mut self) -> Result<(), AppendError> {
-        let too_large = || AppendError::TooLarge { what: "a record of the log holds 256 MB".to_owned() };
+        let too_large = || AppendError::TooLarge {
+            what: "a record of the log holds 256 MB".to_owned(),
+        };
         let out = &mut self.record;
         out.clear();
         if !self.new.is_empty() {
@@ -212,10 +258,15 @@ impl Appender {
     fn apply(&mut self, head: &Head, committed: &mut Committed) {
         head.add(&self.new);
         let pages = head.pages();
-        let mut cursor = PageWriter { pages: &pages, held: None };
+        let mut cursor = PageWriter {
+            pages: &pages,
+            held: None,
+        };
         let (mut min_ms, mut max_ms) = (i64::MAX, i64::MIN);
         for sample in &self.staged {
-            let Some(series) = cursor.series(sample.series) else { continue };
+            let Some(series) = cursor.series(sample.series) else {
+                continue;
+            };
             match series.append(sample.t_ms, sample.value) {
                 Verdict::Append => {
                     committed.appended += 1;
@@ -225,7 +276,11 @@ impl Appender {
                 Verdict::Known => {}
                 Verdict::Reject(reason) => {
                     let row = usize::try_from(sample.row).unwrap_or(usize::MAX);
-                    committed.rejected.push(Rejected { row, t_ms: sample.t_ms, reason });
+                    committed.rejected.push(Rejected {
+                        row,
+                        t_ms: sample.t_ms,
+                        reason,
+                    });
                 }
             }
         }

@@ -179,9 +179,14 @@ impl Head {
             let Some(page) = pages.get(page_number) else { break };
             let slots = read_lock(&page.slots);
             while let Some(series) = found.next_if(|&series| place(series).0 == page_number) {
-                let Some(Some(entry)) = slots.get(place(series).1) else { continue };
+                let Some(Some(entry)) = slots.get(place(series).1) else {
+                    continue;
+                };
                 if entry.overlaps(start_ms, end_ms) {
-                    out.push(HeadSeries { series, labels: entry.labels().clone() });
+                    out.push(HeadSeries {
+                        series,
+                        labels: entry.labels().clone(),
+                    });
                 }
             }
         }
@@ -189,9 +194,17 @@ impl Head {
     }
 
     /// Appends the samples of a series within the range to `out`; a series that is gone has none.
-    pub(crate) fn read(&self, series: u32, start_ms: i64, end_ms: i64, out: &mut Samples) -> Result<(), ChunkError> {
+    pub(crate) fn read(
+        &self,
+        series: u32,
+        start_ms: i64,
+        end_ms: i64,
+        out: &mut Samples,
+    ) -> Result<(), ChunkError> {
         let (page, slot) = place(series);
-        let Some(page) = self.page(page) else { return Ok(()) };
+        let Some(page) = self.page(page) else {
+            return Ok(());
+        };
         let slots = read_lock(&page.slots);
         match slots.get(slot) {
             Some(Some(entry)) => entry.read(start_ms, end_ms, out),
@@ -237,7 +250,9 @@ impl Head {
             let (page, slot) = place(series);
             let Some(page) = pages.get(page) else { continue };
             let mut slots = write_lock(&page.slots);
-            let Some(entry) = slots.get_mut(slot) else { continue };
+            let Some(entry) = slots.get_mut(slot) else {
+                continue;
+            };
             if entry.as_ref().is_some_and(Series::is_empty)
                 && let Some(entry) = entry.take()
             {

@@ -62,7 +62,9 @@ impl Replay {
                 let mut good = true;
                 decode_series(payload, |series, labels| good &= self.series(series, labels)).is_some() && good
             }
-            KIND_SAMPLES => decode_samples(payload, |series, t_ms, value| self.sample(series, t_ms, value)).is_some(),
+            KIND_SAMPLES => {
+                decode_samples(payload, |series, t_ms, value| self.sample(series, t_ms, value)).is_some()
+            }
             KIND_CHUNK => {
                 let mut good = true;
                 decode_chunks(payload, |chunk| good &= self.chunk(chunk)).is_some() && good
@@ -83,7 +85,9 @@ impl Replay {
             // The same record again (checkpoint and segment) is fine, another meaning is not.
             return old.labels().encoded() == encoded;
         }
-        let Ok((number, labels)) = self.table.get_or_insert(encoded, series) else { return false };
+        let Ok((number, labels)) = self.table.get_or_insert(encoded, series) else {
+            return false;
+        };
         let (page, slot) = place(series);
         match labels {
             Some(labels) => {
@@ -144,12 +148,23 @@ impl Replay {
         if chunk.max_ms < self.from_ms {
             return true;
         }
-        let ChunkRecord { series, count, min_ms, max_ms, code } = chunk;
+        let ChunkRecord {
+            series,
+            count,
+            min_ms,
+            max_ms,
+            code,
+        } = chunk;
         let Some(entry) = self.slot(series) else {
             self.orphans += u64::from(count);
             return true;
         };
-        if !entry.restore(ClosedChunk { min_ms, max_ms, count, bytes: Box::from(code) }) {
+        if !entry.restore(ClosedChunk {
+            min_ms,
+            max_ms,
+            count,
+            bytes: Box::from(code),
+        }) {
             return false;
         }
         self.samples += u64::from(count);
@@ -173,7 +188,15 @@ impl Replay {
             }
         }
         postings.shrink();
-        let pages = self.pages.into_iter().map(|slots| Arc::new(Page { slots: RwLock::new(slots) })).collect();
+        let pages = self
+            .pages
+            .into_iter()
+            .map(|slots| {
+                Arc::new(Page {
+                    slots: RwLock::new(slots),
+                })
+            })
+            .collect();
         let head = Head {
             pages: RwLock::new(Arc::new(pages)),
             postings: RwLock::new(postings),

@@ -21,8 +21,13 @@ pub enum RejectReason {
 
 impl RejectReason {
     /// All reasons, in the order of [`RejectReason::index`].
-    pub const ALL: [Self; 5] =
-        [Self::OutOfOrder, Self::DuplicateTimestamp, Self::TooOld, Self::TooFarAhead, Self::HistogramUnsupported];
+    pub const ALL: [Self; 5] = [
+        Self::OutOfOrder,
+        Self::DuplicateTimestamp,
+        Self::TooOld,
+        Self::TooFarAhead,
+        Self::HistogramUnsupported,
+    ];
 
     /// Its place in [`RejectReason::ALL`].
     #[must_use]
@@ -87,7 +92,11 @@ pub(crate) struct Series {
 
 impl Series {
     pub(crate) fn new(labels: Labels) -> Self {
-        Self { labels, closed: Vec::new(), open: OpenChunk::default() }
+        Self {
+            labels,
+            closed: Vec::new(),
+            open: OpenChunk::default(),
+        }
     }
 
     pub(crate) fn labels(&self) -> &Labels {
@@ -145,7 +154,8 @@ impl Series {
 
     /// May there be samples in the range?
     pub(crate) fn overlaps(&self, start_ms: i64, end_ms: i64) -> bool {
-        self.first_ms().is_some_and(|first| first <= end_ms && self.open.last_ms() >= start_ms)
+        self.first_ms()
+            .is_some_and(|first| first <= end_ms && self.open.last_ms() >= start_ms)
     }
 
     /// A lower bound, at or after `from_ms`, for the first sample there, when there is one.
@@ -153,7 +163,11 @@ impl Series {
         if self.is_empty() || self.open.last_ms() < from_ms {
             return None;
         }
-        let closed = self.closed.iter().find(|chunk| chunk.max_ms >= from_ms).map(|chunk| chunk.min_ms);
+        let closed = self
+            .closed
+            .iter()
+            .find(|chunk| chunk.max_ms >= from_ms)
+            .map(|chunk| chunk.min_ms);
         Some(closed.unwrap_or(self.open.first_ms()).max(from_ms))
     }
 
@@ -191,7 +205,12 @@ impl Series {
             each(chunk.count, chunk.min_ms, chunk.max_ms, &chunk.bytes);
         }
         if !self.open.is_empty() && self.open.last_ms() >= from_ms {
-            each(self.open.count(), self.open.first_ms(), self.open.last_ms(), self.open.bytes());
+            each(
+                self.open.count(),
+                self.open.first_ms(),
+                self.open.last_ms(),
+                self.open.bytes(),
+            );
         }
     }
 
@@ -200,8 +219,14 @@ impl Series {
         let chunks = self.closed.len() as u64 + u64::from(!self.open.is_empty());
         let samples: u64 = self.closed.iter().map(|chunk| u64::from(chunk.count)).sum();
         let code: usize = self.closed.iter().map(|chunk| chunk.bytes.len()).sum();
-        let own = size_of::<Self>() + self.closed.capacity() * size_of::<ClosedChunk>() + self.labels.encoded().len();
-        (chunks, samples + u64::from(self.open.count()), (own + code + self.open.heap_bytes()) as u64)
+        let own = size_of::<Self>()
+            + self.closed.capacity() * size_of::<ClosedChunk>()
+            + self.labels.encoded().len();
+        (
+            chunks,
+            samples + u64::from(self.open.count()),
+            (own + code + self.open.heap_bytes()) as u64,
+        )
     }
 }
 
@@ -238,7 +263,10 @@ mod tests {
         assert_eq!((out.len(), out.t_ms[0]), (500, 500));
         series.drop_before(1000);
         assert!(series.is_empty());
-        assert_eq!(series.append(999, 5.0), Verdict::Reject(RejectReason::DuplicateTimestamp));
+        assert_eq!(
+            series.append(999, 5.0),
+            Verdict::Reject(RejectReason::DuplicateTimestamp)
+        );
         assert_eq!(series.append(1000, 5.0), Verdict::Append);
     }
 }

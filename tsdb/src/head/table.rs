@@ -29,27 +29,39 @@ fn spread(hash: u32) -> u64 {
 }
 
 impl Table {
-    #[expect(clippy::cast_possible_truncation, reason = "half of the hash is what is wanted")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "half of the hash is what is wanted"
+    )]
     fn hash(&self, encoded: &str) -> u32 {
         (self.state.hash_one(encoded.as_bytes()) >> 32) as u32
     }
 
     /// The number of these labels.
-    pub(crate) fn get(&self, encoded: &str) -> Option<u32> {
+    #[cfg(test)]
+    fn get(&self, encoded: &str) -> Option<u32> {
         let hash = self.hash(encoded);
         let same = |known: &Known| known.hash == hash && known.labels.encoded() == encoded;
         self.known.find(spread(hash), same).map(|known| known.series)
     }
 
     /// The number of these labels, or `number` for new ones, which are then given too.
-    pub(crate) fn get_or_insert(&mut self, encoded: &str, number: u32) -> Result<(u32, Option<Labels>), LabelsError> {
+    pub(crate) fn get_or_insert(
+        &mut self,
+        encoded: &str,
+        number: u32,
+    ) -> Result<(u32, Option<Labels>), LabelsError> {
         let hash = self.hash(encoded);
         let same = |known: &Known| known.hash == hash && known.labels.encoded() == encoded;
         match self.known.entry(spread(hash), same, |known| spread(known.hash)) {
             Entry::Occupied(entry) => Ok((entry.get().series, None)),
             Entry::Vacant(entry) => {
                 let labels = Labels::from_encoded(encoded)?;
-                entry.insert(Known { labels: labels.clone(), series: number, hash });
+                entry.insert(Known {
+                    labels: labels.clone(),
+                    series: number,
+                    hash,
+                });
                 Ok((number, Some(labels)))
             }
         }
@@ -76,7 +88,9 @@ mod tests {
 
     #[test]
     fn labels_are_found_after_growth_and_gone_after_removal() {
-        let labels: Vec<_> = (0..5000).map(|i| Labels::from_pairs([("id", i.to_string())])).collect();
+        let labels: Vec<_> = (0..5000)
+            .map(|i| Labels::from_pairs([("id", i.to_string())]))
+            .collect();
         let mut table = Table::default();
         for (number, labels) in (0..).zip(&labels) {
             assert_eq!(table.get_or_insert(labels.encoded(), number).unwrap().0, number);

@@ -24,13 +24,13 @@ mod reader;
 mod record;
 mod writer;
 
-pub(crate) use reader::{SegmentEnd, header_cut, scan};
 pub use reader::fuzz_read;
-pub(crate) use record::{
-    KIND_CHUNK, KIND_SAMPLES, KIND_SERIES, RecordWriter, SamplesEncoder, SeriesEncoder, decode_chunks, decode_samples,
-    decode_series, encode_chunk,
-};
+pub(crate) use reader::{SegmentEnd, header_cut, scan};
 pub(crate) use record::ChunkRecord;
+pub(crate) use record::{
+    KIND_CHUNK, KIND_SAMPLES, KIND_SERIES, RecordWriter, SamplesEncoder, SeriesEncoder, decode_chunks,
+    decode_samples, decode_series, encode_chunk,
+};
 pub(crate) use writer::{Found, Wal};
 
 /// The folder of the log.
@@ -79,7 +79,12 @@ pub(crate) fn file_kind(name: &str) -> FileKind {
     if name.ends_with(".tmp") {
         return FileKind::Temporary;
     }
-    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten();
+    let digits = |text: &str| {
+        text.bytes()
+            .all(|b| b.is_ascii_digit())
+            .then(|| text.parse().ok())
+            .flatten()
+    };
     if let Some(number) = name.strip_prefix("checkpoint.").and_then(digits) {
         return FileKind::Checkpoint(number);
     }

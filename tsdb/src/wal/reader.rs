@@ -55,9 +55,17 @@ fn record_at(bytes: &[u8], at: usize) -> Option<(usize, bool)> {
 /// Calls `each(kind, payload)` for every good record of a segment; `each` says whether the payload made sense. With a damaged
 /// header the records are read all the same.
 pub(crate) fn scan<'a>(bytes: &'a [u8], mut each: impl FnMut(u8, &'a [u8]) -> bool) -> SegmentEnd {
-    let mut end = SegmentEnd { good_len: HEADER_BYTES.min(bytes.len()), faults: Vec::new(), tail: None };
+    let mut end = SegmentEnd {
+        good_len: HEADER_BYTES.min(bytes.len()),
+        faults: Vec::new(),
+        tail: None,
+    };
     if header_cut(bytes).is_none() {
-        let fault = Fault { offset: 0, bytes: end.good_len, reason: "the header is damaged" };
+        let fault = Fault {
+            offset: 0,
+            bytes: end.good_len,
+            reason: "the header is damaged",
+        };
         if bytes.len() < HEADER_BYTES {
             end.good_len = 0;
             end.tail = (!bytes.is_empty()).then_some(fault);
@@ -70,16 +78,26 @@ pub(crate) fn scan<'a>(bytes: &'a [u8], mut each: impl FnMut(u8, &'a [u8]) -> bo
         match record_at(bytes, at) {
             Some((len, true)) => {
                 let kind = bytes.get(at + RECORD_HEAD - 1).copied().unwrap_or(0);
-                let payload = bytes.get(at + RECORD_HEAD..at + RECORD_HEAD - 1 + len).unwrap_or(&[]);
+                let payload = bytes
+                    .get(at + RECORD_HEAD..at + RECORD_HEAD - 1 + len)
+                    .unwrap_or(&[]);
                 if !each(kind, payload) {
                     let reason = "a record's checksum is right and its content is not";
-                    end.faults.push(Fault { offset: at, bytes: len + RECORD_HEAD - 1, reason });
+                    end.faults.push(Fault {
+                        offset: at,
+                        bytes: len + RECORD_HEAD - 1,
+                        reason,
+                    });
                 }
                 at += RECORD_HEAD - 1 + len;
             }
             Some((len, false)) if matches!(record_at(bytes, at + RECORD_HEAD - 1 + len), Some((_, true))) => {
                 let size = len + RECORD_HEAD - 1;
-                end.faults.push(Fault { offset: at, bytes: size, reason: "a record's checksum is wrong" });
+                end.faults.push(Fault {
+                    offset: at,
+                    bytes: size,
+                    reason: "a record's checksum is wrong",
+                });
                 at += size;
             }
             found => {
@@ -87,7 +105,11 @@ pub(crate) fn scan<'a>(bytes: &'a [u8], mut each: impl FnMut(u8, &'a [u8]) -> bo
                     Some(_) => "a record's checksum is wrong",
                     None => "a record is cut short or has a length that cannot be",
                 };
-                end.tail = Some(Fault { offset: at, bytes: bytes.len() - at, reason });
+                end.tail = Some(Fault {
+                    offset: at,
+                    bytes: bytes.len() - at,
+                    reason,
+                });
                 break;
             }
         }
@@ -146,7 +168,14 @@ mod tests {
         let (bytes, _) = segment(5);
         assert_eq!(fuzz_read(&bytes), (1, 5, 0));
         let end = scan(&bytes, |_, _| true);
-        assert_eq!(end, SegmentEnd { good_len: bytes.len(), faults: vec![], tail: None });
+        assert_eq!(
+            end,
+            SegmentEnd {
+                good_len: bytes.len(),
+                faults: vec![],
+                tail: None
+            }
+        );
     }
 
     #[test]
@@ -171,7 +200,10 @@ mod tests {
             let mut bad = bytes.clone();
             bad[at] ^= 0x55;
             let end = scan(&bad, |_, _| true);
-            assert!(!end.faults.is_empty() || end.tail.is_some() || (20..24).contains(&at), "byte {at}");
+            assert!(
+                !end.faults.is_empty() || end.tail.is_some() || (20..24).contains(&at),
+                "byte {at}"
+            );
         }
     }
 }

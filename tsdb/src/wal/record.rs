@@ -91,7 +91,10 @@ impl SamplesEncoder {
     /// `base_ms` is best the first sample's time.
     pub(crate) fn begin(out: &mut Vec<u8>, base_ms: i64) -> Self {
         out.extend_from_slice(&base_ms.to_le_bytes());
-        Self { last: 0, t_ms: base_ms }
+        Self {
+            last: 0,
+            t_ms: base_ms,
+        }
     }
 
     pub(crate) fn push(&mut self, out: &mut Vec<u8>, series: u32, t_ms: i64, value: f64) {
@@ -120,7 +123,14 @@ impl SamplesEncoder {
 }
 
 /// Appends one chunk to the payload of a chunk record.
-pub(crate) fn encode_chunk(out: &mut Vec<u8>, series: u32, count: u16, min_ms: i64, max_ms: i64, code: &[u8]) {
+pub(crate) fn encode_chunk(
+    out: &mut Vec<u8>,
+    series: u32,
+    count: u16,
+    min_ms: i64,
+    max_ms: i64,
+    code: &[u8],
+) {
     put_varint(out, u64::from(series));
     put_varint(out, u64::from(count));
     out.extend_from_slice(&min_ms.to_le_bytes());
@@ -232,7 +242,13 @@ pub(crate) fn decode_chunks<'a>(payload: &'a [u8], mut each: impl FnMut(ChunkRec
         let min_ms = cursor.i64()?;
         let max_ms = cursor.i64()?;
         let len = cursor.len()?;
-        each(ChunkRecord { series, count, min_ms, max_ms, code: cursor.bytes(len)? });
+        each(ChunkRecord {
+            series,
+            count,
+            min_ms,
+            max_ms,
+            code: cursor.bytes(len)?,
+        });
     }
     Some(())
 }

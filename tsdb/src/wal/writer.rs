@@ -85,7 +85,9 @@ impl Wal {
     /// Writes records in one go. On an error nothing of them counts.
     pub(crate) fn append(&mut self, records: &[u8]) -> Result<(), AppendError> {
         if let Some(reason) = &self.poisoned {
-            return Err(AppendError::Poisoned { reason: reason.clone() });
+            return Err(AppendError::Poisoned {
+                reason: reason.clone(),
+            });
         }
         if self.torn && self.file.truncate(self.len).is_ok() {
             self.torn = false;
@@ -94,7 +96,9 @@ impl Wal {
         if self.torn || full {
             let rotated = self.rotate();
             if let Some(reason) = &self.poisoned {
-                return Err(AppendError::Poisoned { reason: reason.clone() });
+                return Err(AppendError::Poisoned {
+                    reason: reason.clone(),
+                });
             }
             // A segment that is merely full can grow on when the next one cannot be made.
             if let (true, Err(Error::Io { path, source, .. })) = (self.torn, rotated) {
@@ -121,7 +125,9 @@ impl Wal {
     /// Returns when everything appended is on the device. After a failure the store is poisoned.
     pub(crate) fn sync(&mut self) -> Result<(), Error> {
         if let Some(reason) = &self.poisoned {
-            return Err(Error::Poisoned { reason: reason.clone() });
+            return Err(Error::Poisoned {
+                reason: reason.clone(),
+            });
         }
         if self.unsynced_bytes == 0 {
             return Ok(());
@@ -144,7 +150,9 @@ impl Wal {
     /// Syncs this segment and starts the next; gives its number.
     pub(crate) fn rotate(&mut self) -> Result<u64, Error> {
         if let Some(reason) = &self.poisoned {
-            return Err(Error::Poisoned { reason: reason.clone() });
+            return Err(Error::Poisoned {
+                reason: reason.clone(),
+            });
         }
         if self.unsynced_bytes > 0 {
             self.sync_file()?;
@@ -165,11 +173,6 @@ impl Wal {
         self.checkpoint_bytes = bytes;
     }
 
-    /// Segments that a checkpoint of this number makes superfluous.
-    pub(crate) fn segments_before(&self, number: u64) -> Vec<u64> {
-        self.older.iter().map(|(n, _)| *n).filter(|n| *n < number).collect()
-    }
-
     pub(crate) fn state(&self) -> WalState {
         let older: u64 = self.older.iter().map(|(_, bytes)| bytes).sum();
         WalState {
@@ -183,9 +186,13 @@ impl Wal {
 /// Makes a segment whose header and name are on the device.
 fn new_segment(dir: &dyn Dir, number: u64, cut: u64) -> Result<Box<dyn WriteFile>, Error> {
     let name = segment_name(number);
-    let mut file = dir.create(&name).map_err(io_error("creating", dir.display(&name)))?;
-    file.append(&header(cut)).map_err(io_error("writing", dir.display(&name)))?;
+    let mut file = dir
+        .create(&name)
+        .map_err(io_error("creating", dir.display(&name)))?;
+    file.append(&header(cut))
+        .map_err(io_error("writing", dir.display(&name)))?;
     file.sync().map_err(io_error("syncing", dir.display(&name)))?;
-    dir.sync_dir(FOLDER).map_err(io_error("syncing the folder", dir.display(FOLDER)))?;
+    dir.sync_dir(FOLDER)
+        .map_err(io_error("syncing the folder", dir.display(FOLDER)))?;
     Ok(file)
 }

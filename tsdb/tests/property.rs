@@ -1,0 +1,164 @@
+//! The store beside a map: random commits, maintenance and restarts, and both must say the same.
+
+mod store;
+
+use std::collections::BTreeMap;
+
+use model::{Cancel, MatchOp, Matcher};
+use proptest::prelude::*;
+use store::{Contents, commit, contents, everything, open, series, small};
+use tsdb::Options;
+use tsdb::sim::{Restart, SimDir};
+
+#[derive(Debug, Clone)]
+enum Step {
+    /// `(series, ahead of the last time, value)`; negative is out of order.
+    Commit(Vec<(usize, i64, f64)>),
+    Maintain,
+    Sync,
+    Reopen,
+    Kill,
+    /// Everything was synced before.
+    PowerCut,
+    Query(i64, i64, usize),
+}
+
+fn value() -> impl Strategy<Value = f64> {
+    prop_oneof![
+        (0i64..1000).prop_map(|i| i as f64),
+        any::<f64>(),
+        any::<u64>().prop_map(f64::from_bits),
+        Just(f64::from_bits(model::STALE_NAN))
+    ]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let row = (
+        0usize..8,
+        prop_oneof![9 => 0i64..120, 1 => -3000i64..0, 1 => 0i64..2500],
+        value(),
+    );
+    prop_oneof![
+        12 => proptest::collection::vec(row, 1..12).prop_map(Step::Commit),
+        3 => Just(Step::Maintain),
+        1 => Just(Step::Sync),
+        1 => Just(Step::Reopen),
+        1 => Just(Step::Kill),
+        1 => Just(Step::PowerCut),
+        2 => (0i64..20_000, 0i64..4000, 0usize..4).prop_map(|(start, len, group)| Step::Query(start, start + len, group)),
+    ]
+}
+
+/// The map without what retention may have taken: samples before the first one that the store still has, at block grain.
+fn within(map: &Contents, from_ms: i64, to_ms: i64) -> Contents {
+    map.iter()
+        .map(|(labels, points)| {
+            (
+                labels.clone(),
+                points.range(from_ms..=to_ms).map(|(t, v)| (*t, *v)).collect(),
+            )
+        })
+        .filter(|(_, points): &(_, BTreeMap<i64, u64>)| !points.is_empty())
+        .collect()
+}
+
+fn check(steps: &[Step], options: &Options) {
+    let dir = SimDir::new();
+    let mut db = open(&dir, options).0;
+    let mut map = Contents::new();
+    let mut now = 0i64;
+    let mut deleted_to = i64::MIN;
+    for step in steps {
+        match step {
+            Step::Commit(rows) => {
+                let start = now;
+                let rows: Vec<_> = rows
+                    .iter()
+                    .map(|(s, ahead, v)| (series(*s), (start + ahead).max(0), *v))
+                    .collect();
+                let committed = commit(&db, &rows).unwrap();
+                let mut appended = 0;
+                for (row, (labels, t_ms, value)) in rows.iter().enumerate() {
+                    if committed.rejected.iter().any(|r| r.row == row) {
+                        continue;
+                    }
+                    now = now.max(*t_ms);
+                    let old = map
+                        .entry(labels.clone())
+                        .or_default()
+                        .insert(*t_ms, value.to_bits());
+                    assert!(
+                        old.is_none_or(|old| old == value.to_bits()),
+                        "an accepted sample changes none"
+                    );
+                    appended += usize::from(old.is_none());
+                }
+                assert_eq!(committed.appended, appended);
+            }
+            Step::Maintain => {
+                let blocks = db.stats().blocks;
+                let done = db.maintain(now, &Cancel::new()).unwrap();
+                let gone = blocks
+                    .iter()
+                    .chain(&done.cut)
+                    .filter(|b| done.deleted.contains(&b.name));
+                deleted_to = gone.map(|b| b.max_ms).fold(deleted_to, i64::max);
+            }
+            Step::Sync => db.sync().unwrap(),
+            Step::Reopen | Step::Kill | Step::PowerCut => {
+                let how = if matches!(step, Step::PowerCut) {
+                    Restart::PowerCut
+                } else {
+                    Restart::Killed
+                };
+                if matches!(step, Step::Reopen) {
+                    db.close(now).unwrap();
+                }
+                if how == Restart::PowerCut {
+                    db.sync().unwrap();
+                }
+                drop(db);
+                dir.restart(how);
+                let (again, warnings) = open(&dir, options);
+                assert_eq!(warnings, []);
+                db = again;
+            }
+            Step::Query(start, end, group) => {
+                let start = (*start).max(deleted_to.saturating_add(1));
+                let matchers: Vec<_> = (*group < 3)
+                    .then(|| Matcher::new("group", MatchOp::Regex, format!("{group}|x.*")).unwrap())
+                    .into_iter()
+                    .collect();
+                let mut want = within(&map, start, *end);
+                want.retain(|labels, _| matchers.iter().all(|m| m.matches(labels.get("group").unwrap())));
+                assert_eq!(contents(&db, &matchers, start, *end), want);
+            }
+        }
+    }
+    let from_ms = deleted_to.saturating_add(1);
+    assert_eq!(
+        within(&everything(&db), from_ms, i64::MAX),
+        within(&map, from_ms, i64::MAX)
+    );
+    // Blocks that hold a deleted one's time beside later ones may still give earlier samples, but never others.
+    for (labels, points) in everything(&db) {
+        assert!(
+            points.iter().all(|(t, v)| map[&labels].get(t) == Some(v)),
+            "a sample that was never committed"
+        );
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_store_equals_a_map(steps in proptest::collection::vec(step(), 1..120)) {
+        check(&steps, &small());
+    }
+
+    #[test]
+    fn the_store_equals_a_map_with_retention(steps in proptest::collection::vec(step(), 1..120)) {
+        check(&steps, &Options { retention_ms: 8000, ..small() });
+    }
+}
