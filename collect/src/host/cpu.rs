@@ -10,7 +10,7 @@ use model::{Family, MetricType};
 
 use super::{Collector, cpuinfo};
 use crate::error::{CollectError, Fault};
-use crate::input::{Input, numbered_entries};
+use crate::input::{Input, Source, numbered_entries};
 use crate::options::{CpuInfo, Options};
 use crate::output::{Label, Output, label};
 
@@ -92,7 +92,7 @@ struct Throttle {
 /// The collector.
 #[derive(Debug)]
 pub(super) struct Cpu {
-    stat: PathBuf,
+    stat: Source,
     cpuinfo: PathBuf,
     directory: PathBuf,
     info: Option<CpuInfo>,
@@ -107,7 +107,7 @@ pub(super) struct Cpu {
 impl Cpu {
     pub(super) fn new(options: &Options) -> Self {
         Self {
-            stat: options.paths.procfs.join("stat"),
+            stat: Source::new(options.paths.procfs.join("stat")),
             cpuinfo: options.paths.procfs.join("cpuinfo"),
             directory: options.paths.sysfs.join("devices/system/cpu"),
             info: options.cpu_info.clone(),
@@ -241,7 +241,8 @@ impl Collector for Cpu {
             let processors = cpuinfo::parse(text).map_err(|fault| fault.at(&self.cpuinfo))?;
             cpuinfo::add(&processors, info, out);
         }
-        let readings = parse_ticks(input.stat(&self.stat)?).map_err(|fault| fault.at(&self.stat))?;
+        let readings =
+            parse_ticks(input.stat(&mut self.stat)?).map_err(|fault| fault.at(self.stat.path()))?;
         self.take(readings);
         self.add_seconds(out);
         if self.topology_rounds == 0 {
