@@ -120,10 +120,15 @@ impl Cpu {
 
     /// Takes new readings in: counters that fell back stay where they were, processors that are gone are forgotten.
     fn take(&mut self, mut readings: Vec<Ticks>) {
-        for reading in &mut readings {
-            let Some(last) = self.shown.iter().find(|shown| shown.cpu == reading.cpu) else {
-                continue;
-            };
+        for (at, reading) in readings.iter_mut().enumerate() {
+            // Processors come in the same order every time, but for those that came or went.
+            let same = |shown: &&Ticks| shown.cpu == reading.cpu;
+            let last = self
+                .shown
+                .get(at)
+                .filter(same)
+                .or_else(|| self.shown.iter().find(same));
+            let Some(last) = last else { continue };
             if last.seconds[IDLE] - reading.seconds[IDLE] >= JUMP_BACK_SECONDS {
                 continue;
             }
