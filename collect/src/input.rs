@@ -1,11 +1,14 @@
 //! Reading the kernel's small files into buffers that live as long as the collector.
 //!
-//! A file of `/proc` has no length: it is read until it gives no more. Text that is not UTF-8 (a mount point can be
+//! A file of `/proc` has no length: it is read until it gives no more. Those that are read every round stay open as a
+//! [`Source`] and are read from their beginning again: that is how the kernel makes them anew, and it saves the way
+//! along the path and, in the kernel, the buffer that it grows for each opened file (half the time for most). Text that is not UTF-8 (a mount point can be
 //! any bytes) is taken with replacement characters, so that one odd name costs itself and not the whole file.
 
 use std::fs::File;
-use std::io::{self, Read as _};
-use std::path::Path;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
 
 use crate::error::CollectError;
 
@@ -24,21 +27,17 @@ struct Text {
 }
 
 impl Text {
-    fn load(&mut self, path: &Path) -> Result<(), CollectError> {
+    fn load(&mut self, file: &File) -> io::Result<()> {
         self.lossy = None;
-        self.len = 0;
-        self.fill(path).map_err(|source| CollectError::Read {
-            path: path.to_path_buf(),
-            source,
-        })?;
+        self.fill(file)?;
         if std::str::from_utf8(&self.bytes[..self.len]).is_err() {
             self.lossy = Some(String::from_utf8_lossy(&self.bytes[..self.len]).into_owned());
         }
         Ok(())
     }
 
-    fn fill(&mut self, path: &Path) -> io::Result<()> {
-        let mut file = File::open(path)?;
+    fn fill(&mut self, file: &File) -> io::Result<()> {
+        self.len = 0;
         loop {
             if self.len == self.bytes.len() {
                 if self.len >= FILE_BYTES_MAX {
@@ -49,7 +48,7 @@ impl Text {
                 }
                 self.bytes.resize((self.len * 2).max(BUFFER_BYTES), 0);
             }
-            match file.read(&mut self.bytes[self.len..]) {
+            match file.read_at(&mut self.bytes[self.len..], self.len as u64) {
                 Ok(0) => return Ok(()),
                 Ok(count) => self.len += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -66,6 +65,46 @@ impl Text {
     }
 }
 
+/// A file that is read every round and stays open in between.
+#[derive(Debug)]
+pub(crate) struct Source {
+    path: PathBuf,
+    file: Option<File>,
+}
+
+impl Source {
+    /// The file at this path. It is opened when it is first read.
+    pub(crate) fn new(path: PathBuf) -> Self {
+        Self { path, file: None }
+    }
+
+    /// Its path, for errors.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads the file whole. One that was open and no longer reads (its process or device is gone) is opened again.
+    fn load(&mut self, text: &mut Text) -> Result<(), CollectError> {
+        if let Some(file) = &self.file
+            && text.load(file).is_ok()
+        {
+            return Ok(());
+        }
+        self.file = None;
+        let opened = File::open(&self.path).and_then(|file| text.load(&file).map(|()| file));
+        match opened {
+            Ok(file) => self.file = Some(file),
+            Err(source) => {
+                return Err(CollectError::Read {
+                    path: self.path.clone(),
+                    source,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
 /// What collectors read through.
 #[derive(Debug, Default)]
 pub(crate) struct Input {
@@ -77,7 +116,17 @@ pub(crate) struct Input {
 impl Input {
     /// The file's text. It stays until the next read.
     pub(crate) fn read(&mut self, path: &Path) -> Result<&str, CollectError> {
-        self.text.load(path)?;
+        let read = File::open(path).and_then(|file| self.text.load(&file));
+        read.map_err(|source| CollectError::Read {
+            path: path.to_path_buf(),
+            source,
+        })?;
+        Ok(self.text.as_str())
+    }
+
+    /// The same for a file that stays open.
+    pub(crate) fn source(&mut self, source: &mut Source) -> Result<&str, CollectError> {
+        source.load(&mut self.text)?;
         Ok(self.text.as_str())
     }
 
@@ -88,18 +137,18 @@ impl Input {
     }
 
     /// `/proc/stat`, read anew; [`Input::stat_again`] then gives the same text once more.
-    pub(crate) fn stat(&mut self, path: &Path) -> Result<&str, CollectError> {
+    pub(crate) fn stat(&mut self, source: &mut Source) -> Result<&str, CollectError> {
         self.stat_fresh = false;
-        self.stat.load(path)?;
+        source.load(&mut self.stat)?;
         self.stat_fresh = true;
         Ok(self.stat.as_str())
     }
 
     /// `/proc/stat` as the `cpu` collector of this round read it, else read anew. It is the dearest file of all (the
     /// kernel sums up every interrupt of every processor for it), so one round reads it once.
-    pub(crate) fn stat_again(&mut self, path: &Path) -> Result<&str, CollectError> {
+    pub(crate) fn stat_again(&mut self, source: &mut Source) -> Result<&str, CollectError> {
         if !self.stat_fresh {
-            self.stat.load(path)?;
+            source.load(&mut self.stat)?;
         }
         self.stat_fresh = false;
         Ok(self.stat.as_str())
@@ -163,11 +212,28 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("stat");
         let mut input = Input::default();
+        let mut source = Source::new(path.clone());
         std::fs::write(&path, "1").unwrap();
-        assert_eq!(input.stat(&path).unwrap(), "1");
+        assert_eq!(input.stat(&mut source).unwrap(), "1");
         std::fs::write(&path, "2").unwrap();
-        assert_eq!(input.stat_again(&path).unwrap(), "1");
-        assert_eq!(input.stat_again(&path).unwrap(), "2");
+        assert_eq!(input.stat_again(&mut source).unwrap(), "1");
+        assert_eq!(input.stat_again(&mut source).unwrap(), "2");
+    }
+
+    #[test]
+    fn an_open_file_is_read_anew_and_one_that_comes_later_is_opened() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        let mut input = Input::default();
+        let mut source = Source::new(path.clone());
+        assert!(input.source(&mut source).unwrap_err().is_not_found());
+        std::fs::write(&path, "longer").unwrap();
+        assert_eq!(input.source(&mut source).unwrap(), "longer");
+        std::fs::write(&path, "less").unwrap();
+        assert_eq!(input.source(&mut source).unwrap(), "less");
+        let mut processes = Source::new("/proc/stat".into());
+        let first = input.source(&mut processes).unwrap().len();
+        assert!(first > 0 && !input.source(&mut processes).unwrap().is_empty());
     }
 
     #[test]

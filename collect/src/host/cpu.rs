@@ -10,7 +10,7 @@ use model::{Family, MetricType};
 
 use super::{Collector, cpuinfo};
 use crate::error::{CollectError, Fault};
-use crate::input::{Input, numbered_entries};
+use crate::input::{Input, Source, numbered_entries};
 use crate::options::{CpuInfo, Options};
 use crate::output::{Label, Output, label};
 
@@ -92,7 +92,7 @@ struct Throttle {
 /// The collector.
 #[derive(Debug)]
 pub(super) struct Cpu {
-    stat: PathBuf,
+    stat: Source,
     cpuinfo: PathBuf,
     directory: PathBuf,
     info: Option<CpuInfo>,
@@ -107,7 +107,7 @@ pub(super) struct Cpu {
 impl Cpu {
     pub(super) fn new(options: &Options) -> Self {
         Self {
-            stat: options.paths.procfs.join("stat"),
+            stat: Source::new(options.paths.procfs.join("stat")),
             cpuinfo: options.paths.procfs.join("cpuinfo"),
             directory: options.paths.sysfs.join("devices/system/cpu"),
             info: options.cpu_info.clone(),
@@ -120,10 +120,15 @@ impl Cpu {
 
     /// Takes new readings in: counters that fell back stay where they were, processors that are gone are forgotten.
     fn take(&mut self, mut readings: Vec<Ticks>) {
-        for reading in &mut readings {
-            let Some(last) = self.shown.iter().find(|shown| shown.cpu == reading.cpu) else {
-                continue;
-            };
+        for (at, reading) in readings.iter_mut().enumerate() {
+            // Processors come in the same order every time, but for those that came or went.
+            let same = |shown: &&Ticks| shown.cpu == reading.cpu;
+            let last = self
+                .shown
+                .get(at)
+                .filter(same)
+                .or_else(|| self.shown.iter().find(same));
+            let Some(last) = last else { continue };
             if last.seconds[IDLE] - reading.seconds[IDLE] >= JUMP_BACK_SECONDS {
                 continue;
             }
@@ -241,7 +246,8 @@ impl Collector for Cpu {
             let processors = cpuinfo::parse(text).map_err(|fault| fault.at(&self.cpuinfo))?;
             cpuinfo::add(&processors, info, out);
         }
-        let readings = parse_ticks(input.stat(&self.stat)?).map_err(|fault| fault.at(&self.stat))?;
+        let readings =
+            parse_ticks(input.stat(&mut self.stat)?).map_err(|fault| fault.at(self.stat.path()))?;
         self.take(readings);
         self.add_seconds(out);
         if self.topology_rounds == 0 {

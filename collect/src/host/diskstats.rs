@@ -16,7 +16,7 @@ use model::{Family, MetricType};
 use super::Collector;
 use super::udev::Properties;
 use crate::error::{CollectError, Fault};
-use crate::input::Input;
+use crate::input::{Input, Source};
 use crate::options::{Filter, Options};
 use crate::output::{Label, Output, label};
 
@@ -209,7 +209,7 @@ struct Known {
 /// The collector.
 #[derive(Debug)]
 pub(super) struct Diskstats {
-    file: PathBuf,
+    file: Source,
     block: PathBuf,
     udev: PathBuf,
     filter: Filter,
@@ -219,7 +219,7 @@ pub(super) struct Diskstats {
 impl Diskstats {
     pub(super) fn new(options: &Options) -> Self {
         Self {
-            file: options.paths.procfs.join("diskstats"),
+            file: Source::new(options.paths.procfs.join("diskstats")),
             block: options.paths.sysfs.join("block"),
             udev: options.paths.udev.clone(),
             filter: options.filters.diskstats_devices.clone(),
@@ -334,8 +334,8 @@ fn facts(disk: &Disk<'_>, p: &Properties, rotational: u64) -> [Option<(Vec<Label
 impl Collector for Diskstats {
     fn collect(&mut self, _now_ms: i64, input: &mut Input, out: &mut Output) -> Result<(), CollectError> {
         // The text is copied out of the shared buffer, which the look-ups below use.
-        let text = input.read(&self.file)?.to_owned();
-        let disks = parse(&text).map_err(|fault| fault.at(&self.file))?;
+        let text = input.source(&mut self.file)?.to_owned();
+        let disks = parse(&text).map_err(|fault| fault.at(self.file.path()))?;
         let mut counters = FIELDS.map(|(name, help, kind, _)| Family::new(name, help, kind));
         let mut facts = FACTS.map(|(name, help)| Family::new(name, help, MetricType::Gauge));
         for disk in &disks {

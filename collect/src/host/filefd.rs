@@ -1,10 +1,8 @@
 //! `filefd`: open files of the whole system, from `/proc/sys/fs/file-nr`.
 
-use std::path::PathBuf;
-
 use super::Collector;
 use crate::error::{CollectError, Fault};
-use crate::input::{Input, number};
+use crate::input::{Input, Source, number};
 use crate::options::Options;
 use crate::output::Output;
 
@@ -21,20 +19,21 @@ pub(super) fn parse(text: &str) -> Result<(f64, f64), Fault> {
 /// The collector.
 #[derive(Debug)]
 pub(super) struct FileFd {
-    file: PathBuf,
+    file: Source,
 }
 
 impl FileFd {
     pub(super) fn new(options: &Options) -> Self {
         Self {
-            file: options.paths.procfs.join("sys/fs/file-nr"),
+            file: Source::new(options.paths.procfs.join("sys/fs/file-nr")),
         }
     }
 }
 
 impl Collector for FileFd {
     fn collect(&mut self, _now_ms: i64, input: &mut Input, out: &mut Output) -> Result<(), CollectError> {
-        let (allocated, maximum) = parse(input.read(&self.file)?).map_err(|fault| fault.at(&self.file))?;
+        let (allocated, maximum) =
+            parse(input.source(&mut self.file)?).map_err(|fault| fault.at(self.file.path()))?;
         out.gauge(
             "node_filefd_allocated",
             "File descriptor statistics: allocated.",

@@ -3,16 +3,14 @@
 //! The mounts of process 1 are the host's, also when we run in a mount namespace of our own; where they cannot be had
 //! (no such process, or not our business), our own mounts stand in.
 
-use std::borrow::Cow;
-use std::path::PathBuf;
-
 use model::{Family, MetricType};
+use std::borrow::Cow;
 
 use super::Collector;
 use super::mountinfo::{self, Mount};
 use super::statfs::{self, Guard, Sizes, StatfsError};
 use crate::error::CollectError;
-use crate::input::Input;
+use crate::input::{Input, Source};
 use crate::options::{Filter, Options};
 use crate::output::{Output, label};
 
@@ -46,8 +44,8 @@ fn values(sizes: &Sizes) -> [f64; SIZES.len()] {
 /// The collector.
 #[derive(Debug)]
 pub(super) struct Filesystem {
-    mounts_of_init: PathBuf,
-    mounts_of_self: PathBuf,
+    mounts_of_init: Source,
+    mounts_of_self: Source,
     rootfs: String,
     mount_points: Filter,
     types: Filter,
@@ -62,8 +60,8 @@ impl Filesystem {
 
     fn asking(options: &Options, ask: statfs::Ask) -> Self {
         Self {
-            mounts_of_init: options.paths.procfs.join("1/mountinfo"),
-            mounts_of_self: options.paths.procfs.join("self/mountinfo"),
+            mounts_of_init: Source::new(options.paths.procfs.join("1/mountinfo")),
+            mounts_of_self: Source::new(options.paths.procfs.join("self/mountinfo")),
             rootfs: options
                 .paths
                 .rootfs
@@ -175,14 +173,16 @@ fn add(mounts: &[Mount<'_>], sizes: &[Result<Sizes, StatfsError>], out: &mut Out
 
 impl Collector for Filesystem {
     fn collect(&mut self, _now_ms: i64, input: &mut Input, out: &mut Output) -> Result<(), CollectError> {
-        let (file, text) = match input.read(&self.mounts_of_init) {
-            Ok(text) => (self.mounts_of_init.clone(), text.to_owned()),
-            Err(_) => (
-                self.mounts_of_self.clone(),
-                input.read(&self.mounts_of_self)?.to_owned(),
-            ),
+        // The text is taken out of the shared buffer, so that the mounts may borrow from it while sizes are asked for.
+        let text = input.source(&mut self.mounts_of_init).map(str::to_owned);
+        let (file, text) = match text {
+            Ok(text) => (&self.mounts_of_init, text),
+            Err(_) => {
+                let text = input.source(&mut self.mounts_of_self)?.to_owned();
+                (&self.mounts_of_self, text)
+            }
         };
-        let mounts = self.select(mountinfo::parse(&text).map_err(|fault| fault.at(&file))?);
+        let mounts = self.select(mountinfo::parse(&text).map_err(|fault| fault.at(file.path()))?);
         let sizes = self.sizes(&mounts);
         add(&mounts, &sizes, out);
         Ok(())

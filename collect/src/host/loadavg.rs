@@ -1,10 +1,8 @@
 //! `loadavg`: the load averages of `/proc/loadavg`.
 
-use std::path::PathBuf;
-
 use super::Collector;
 use crate::error::{CollectError, Fault};
-use crate::input::{Input, number};
+use crate::input::{Input, Source, number};
 use crate::options::Options;
 use crate::output::Output;
 
@@ -22,20 +20,21 @@ pub(super) fn parse(text: &str) -> Result<[f64; 3], Fault> {
 /// The collector.
 #[derive(Debug)]
 pub(super) struct LoadAvg {
-    file: PathBuf,
+    file: Source,
 }
 
 impl LoadAvg {
     pub(super) fn new(options: &Options) -> Self {
         Self {
-            file: options.paths.procfs.join("loadavg"),
+            file: Source::new(options.paths.procfs.join("loadavg")),
         }
     }
 }
 
 impl Collector for LoadAvg {
     fn collect(&mut self, _now_ms: i64, input: &mut Input, out: &mut Output) -> Result<(), CollectError> {
-        let [one, five, fifteen] = parse(input.read(&self.file)?).map_err(|fault| fault.at(&self.file))?;
+        let [one, five, fifteen] =
+            parse(input.source(&mut self.file)?).map_err(|fault| fault.at(self.file.path()))?;
         out.gauge("node_load1", "1m load average.", one);
         out.gauge("node_load5", "5m load average.", five);
         out.gauge("node_load15", "15m load average.", fifteen);

@@ -3,13 +3,11 @@
 //! Upstream shows a fixed list of fields and not whatever the kernel writes; so do we, with the names at hand as
 //! constants.
 
-use std::path::PathBuf;
-
 use model::{Family, MetricType};
 
 use super::Collector;
 use crate::error::{CollectError, Fault};
-use crate::input::Input;
+use crate::input::{Input, Source};
 use crate::options::Options;
 use crate::output::Output;
 
@@ -103,13 +101,13 @@ pub(super) fn parse(text: &str, mut each: impl FnMut(&str, f64)) -> Result<(), F
 /// The collector.
 #[derive(Debug)]
 pub(super) struct MemInfo {
-    file: PathBuf,
+    file: Source,
 }
 
 impl MemInfo {
     pub(super) fn new(options: &Options) -> Self {
         Self {
-            file: options.paths.procfs.join("meminfo"),
+            file: Source::new(options.paths.procfs.join("meminfo")),
         }
     }
 }
@@ -118,7 +116,7 @@ impl Collector for MemInfo {
     fn collect(&mut self, _now_ms: i64, input: &mut Input, out: &mut Output) -> Result<(), CollectError> {
         // Kernels write the fields in the table's order, so the search begins behind the last one found.
         let mut next = 0;
-        parse(input.read(&self.file)?, |key, value| {
+        parse(input.source(&mut self.file)?, |key, value| {
             let found = (next..FIELDS.len())
                 .chain(0..next)
                 .find(|at| FIELDS[*at].0 == key);
@@ -130,7 +128,7 @@ impl Collector for MemInfo {
                 next = at + 1;
             }
         })
-        .map_err(|fault| fault.at(&self.file))
+        .map_err(|fault| fault.at(self.file.path()))
     }
 }
 

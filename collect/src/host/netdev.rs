@@ -10,7 +10,7 @@ use model::{Family, MetricType};
 
 use super::Collector;
 use crate::error::{CollectError, Fault};
-use crate::input::{Input, number};
+use crate::input::{Input, Source, number};
 use crate::options::{Filter, Options};
 use crate::output::{Output, label};
 
@@ -79,7 +79,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Device<'_>>, Fault> {
 /// The collector.
 #[derive(Debug)]
 pub(super) struct NetDev {
-    file: PathBuf,
+    file: Source,
     class: PathBuf,
     filter: Filter,
     path: String,
@@ -88,7 +88,7 @@ pub(super) struct NetDev {
 impl NetDev {
     pub(super) fn new(options: &Options) -> Self {
         Self {
-            file: options.paths.procfs.join("net/dev"),
+            file: Source::new(options.paths.procfs.join("net/dev")),
             class: options.paths.sysfs.join("class/net"),
             filter: options.filters.netdev_devices.clone(),
             path: String::new(),
@@ -99,8 +99,8 @@ impl NetDev {
 impl Collector for NetDev {
     fn collect(&mut self, _now_ms: i64, input: &mut Input, out: &mut Output) -> Result<(), CollectError> {
         // The text is copied out of the shared buffer, which the reads below use.
-        let text = input.read(&self.file)?.to_owned();
-        let devices = parse(&text).map_err(|fault| fault.at(&self.file))?;
+        let text = input.source(&mut self.file)?.to_owned();
+        let devices = parse(&text).map_err(|fault| fault.at(self.file.path()))?;
         let mut families = COLUMNS.map(|(name, help)| Family::new(name, help, MetricType::Counter));
         for device in devices.iter().filter(|device| !self.filter.ignores(device.name)) {
             let labels = || vec![label("device", device.name.to_owned())];

@@ -3,13 +3,12 @@
 //! The first two have pairs of lines, names above values; the third has a name and a value a line.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 
 use model::MetricType;
 
 use super::Collector;
 use crate::error::{CollectError, Fault};
-use crate::input::{Input, number};
+use crate::input::{Input, Source, number};
 use crate::options::{Filter, Options};
 use crate::output::Output;
 
@@ -68,8 +67,8 @@ pub(super) fn parse_v6<'a>(text: &'a str, mut each: impl FnMut(&'a str, &'a str,
 /// The collector.
 #[derive(Debug)]
 pub(super) struct NetStat {
-    files: [PathBuf; 2],
-    file_v6: PathBuf,
+    files: [Source; 2],
+    file_v6: Source,
     fields: Fields,
 }
 
@@ -114,8 +113,8 @@ impl NetStat {
     pub(super) fn new(options: &Options) -> Self {
         let net = options.paths.procfs.join("net");
         Self {
-            files: [net.join("netstat"), net.join("snmp")],
-            file_v6: net.join("snmp6"),
+            files: ["netstat", "snmp"].map(|name| Source::new(net.join(name))),
+            file_v6: Source::new(net.join("snmp6")),
             fields: Fields {
                 filter: options.filters.netstat_fields.clone(),
                 known: HashMap::new(),
@@ -127,13 +126,13 @@ impl NetStat {
 
 impl Collector for NetStat {
     fn collect(&mut self, _now_ms: i64, input: &mut Input, out: &mut Output) -> Result<(), CollectError> {
-        for file in &self.files {
-            parse(input.read(file)?, |protocol, name, value| {
+        for file in &mut self.files {
+            parse(input.source(file)?, |protocol, name, value| {
                 self.fields.add(protocol, name, value, out)
             })
-            .map_err(|fault| fault.at(file))?;
+            .map_err(|fault| fault.at(file.path()))?;
         }
-        match input.read(&self.file_v6) {
+        match input.source(&mut self.file_v6) {
             Ok(text) => parse_v6(text, |protocol, name, value| {
                 self.fields.add(protocol, name, value, out)
             }),

@@ -5,13 +5,11 @@
 //!   full avg10=0.18 avg60=0.34 avg300=0.10 total=159229614      no process went on
 //! ```
 
-use std::path::PathBuf;
-
 use rustix::io::Errno;
 
 use super::Collector;
 use crate::error::{CollectError, Fault};
-use crate::input::Input;
+use crate::input::{Input, Source};
 use crate::options::Options;
 use crate::output::Output;
 
@@ -90,14 +88,14 @@ pub(super) fn parse(text: &str) -> Result<Stalls, Fault> {
 /// The collector.
 #[derive(Debug)]
 pub(super) struct Pressure {
-    files: [PathBuf; RESOURCES.len()],
+    files: [Source; RESOURCES.len()],
 }
 
 impl Pressure {
     pub(super) fn new(options: &Options) -> Self {
         let directory = options.paths.procfs.join("pressure");
         Self {
-            files: RESOURCES.map(|(resource, _, _)| directory.join(resource)),
+            files: RESOURCES.map(|(resource, _, _)| Source::new(directory.join(resource))),
         }
     }
 }
@@ -105,8 +103,8 @@ impl Pressure {
 impl Collector for Pressure {
     fn collect(&mut self, _now_ms: i64, input: &mut Input, out: &mut Output) -> Result<(), CollectError> {
         let mut found = false;
-        for ((resource, some, full), file) in RESOURCES.into_iter().zip(&self.files) {
-            let text = match input.read(file) {
+        for ((resource, some, full), file) in RESOURCES.into_iter().zip(&mut self.files) {
+            let text = match input.source(file) {
                 Ok(text) => text,
                 Err(error) if error.is_not_found() => continue,
                 Err(CollectError::Read { source, .. })
@@ -117,7 +115,7 @@ impl Collector for Pressure {
                 }
                 Err(error) => return Err(error),
             };
-            let stalls = parse(text).map_err(|fault| fault.at(file))?;
+            let stalls = parse(text).map_err(|fault| fault.at(file.path()))?;
             for (shown, total_us, what) in [(some, stalls.some_us, "some"), (full, stalls.full_us, "full")] {
                 let Some((name, help)) = shown else { continue };
                 let Some(total_us) = total_us else {

@@ -1,12 +1,10 @@
 //! `sockstat`: sockets in use, from `/proc/net/sockstat` and `/proc/net/sockstat6`.
 
-use std::path::PathBuf;
-
 use model::MetricType;
 
 use super::Collector;
 use crate::error::{CollectError, Fault};
-use crate::input::{Input, number};
+use crate::input::{Input, Source, number};
 use crate::options::Options;
 use crate::output::Output;
 
@@ -61,7 +59,7 @@ pub(super) fn parse(text: &str) -> Result<Sockets<'_>, Fault> {
 /// The collector.
 #[derive(Debug)]
 pub(super) struct SockStat {
-    files: [PathBuf; 2],
+    files: [Source; 2],
     page_bytes: f64,
 }
 
@@ -71,7 +69,7 @@ impl SockStat {
         #[expect(clippy::cast_precision_loss, reason = "a page has a few thousand bytes")]
         let page_bytes = rustix::param::page_size() as f64;
         Self {
-            files: [net.join("sockstat"), net.join("sockstat6")],
+            files: ["sockstat", "sockstat6"].map(|name| Source::new(net.join(name))),
             page_bytes,
         }
     }
@@ -101,14 +99,14 @@ fn add(protocol: &Protocol<'_>, page_bytes: f64, out: &mut Output) {
 
 impl Collector for SockStat {
     fn collect(&mut self, _now_ms: i64, input: &mut Input, out: &mut Output) -> Result<(), CollectError> {
-        for file in &self.files {
-            let text = match input.read(file) {
+        for file in &mut self.files {
+            let text = match input.source(file) {
                 Ok(text) => text,
                 // A host without IPv4 or IPv6 lacks its file.
                 Err(error) if error.is_not_found() => continue,
                 Err(error) => return Err(error),
             };
-            let sockets = parse(text).map_err(|fault| fault.at(file))?;
+            let sockets = parse(text).map_err(|fault| fault.at(file.path()))?;
             if let Some(used) = sockets.used {
                 out.gauge(
                     "node_sockstat_sockets_used",

@@ -1,12 +1,10 @@
 //! `stat`: the kernel's totals in `/proc/stat`, without the processors.
 
-use std::path::PathBuf;
-
 use model::{Family, MetricType};
 
 use super::Collector;
 use crate::error::{CollectError, Fault};
-use crate::input::{Input, number};
+use crate::input::{Input, Source, number};
 use crate::options::Options;
 use crate::output::{Output, label};
 
@@ -101,14 +99,14 @@ pub(super) fn parse(text: &str) -> Result<Totals, Fault> {
 /// The collector.
 #[derive(Debug)]
 pub(super) struct Stat {
-    file: PathBuf,
+    file: Source,
     softirq: bool,
 }
 
 impl Stat {
     pub(super) fn new(options: &Options) -> Self {
         Self {
-            file: options.paths.procfs.join("stat"),
+            file: Source::new(options.paths.procfs.join("stat")),
             softirq: options.stat_softirq,
         }
     }
@@ -116,7 +114,7 @@ impl Stat {
 
 impl Collector for Stat {
     fn collect(&mut self, _now_ms: i64, input: &mut Input, out: &mut Output) -> Result<(), CollectError> {
-        let totals = parse(input.stat_again(&self.file)?).map_err(|fault| fault.at(&self.file))?;
+        let totals = parse(input.stat_again(&mut self.file)?).map_err(|fault| fault.at(self.file.path()))?;
         for ((_, name, help, kind), value) in FIELDS.into_iter().zip(totals.fields) {
             let mut family = Family::new(name, help, kind);
             family.push(Vec::new(), value);

@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn a_stuck_mount_holds_up_nobody_and_comes_back() {
-        let mut guard = Guard::new(hanging, Duration::from_millis(300));
+        let mut guard = Guard::new(hanging, Duration::from_secs(1));
         let paths = ["/stuck", "/well", "/gone"].map(str::to_owned);
         let stuck = [
             Err(StatfsError::Stuck),

@@ -1,12 +1,10 @@
 //! `vmstat`: counters of the memory management, from `/proc/vmstat`.
 
-use std::path::PathBuf;
-
 use model::MetricType;
 
 use super::Collector;
 use crate::error::{CollectError, Fault};
-use crate::input::{Input, number};
+use crate::input::{Input, Source, number};
 use crate::options::{Filter, Options};
 use crate::output::Output;
 
@@ -23,7 +21,7 @@ pub(super) fn parse<'a>(text: &'a str, mut each: impl FnMut(&'a str, &'a str)) -
 /// The collector.
 #[derive(Debug)]
 pub(super) struct VmStat {
-    file: PathBuf,
+    file: Source,
     filter: Filter,
     /// The keys of the last round, and whether they are shown: a kernel writes the same ones in the same order always.
     known: Vec<(String, bool)>,
@@ -33,7 +31,7 @@ impl VmStat {
     pub(super) fn new(options: &Options) -> Self {
         let filter = options.filters.vmstat_fields.clone();
         Self {
-            file: options.paths.procfs.join("vmstat"),
+            file: Source::new(options.paths.procfs.join("vmstat")),
             filter,
             known: Vec::new(),
         }
@@ -44,7 +42,7 @@ impl Collector for VmStat {
     fn collect(&mut self, _now_ms: i64, input: &mut Input, out: &mut Output) -> Result<(), CollectError> {
         let mut at = 0;
         let mut bad = None;
-        parse(input.read(&self.file)?, |key, value| {
+        parse(input.source(&mut self.file)?, |key, value| {
             if self.known.get(at).is_none_or(|(known, _)| known != key) {
                 self.known.truncate(at);
                 self.known.push((key.to_owned(), !self.filter.ignores(key)));
@@ -64,8 +62,8 @@ impl Collector for VmStat {
                 None => bad = bad.take().or_else(|| Some(Fault::new(at - 1, "a number", value))),
             }
         })
-        .map_err(|fault| fault.at(&self.file))?;
-        bad.map_or(Ok(()), |fault| Err(fault.at(&self.file)))
+        .map_err(|fault| fault.at(self.file.path()))?;
+        bad.map_or(Ok(()), |fault| Err(fault.at(self.file.path())))
     }
 }
 
