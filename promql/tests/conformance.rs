@@ -52,7 +52,9 @@ fn scripts(folder: &Path) -> Vec<(String, String)> {
 
 #[test]
 fn upstream_scripts_pass_as_far_as_they_did() {
-    let Some(folder) = folder("upstream_scripts_pass_as_far_as_they_did") else { return };
+    let Some(folder) = folder("upstream_scripts_pass_as_far_as_they_did") else {
+        return;
+    };
     let (mut evals, mut passed, mut worse) = (0, 0, Vec::new());
     eprintln!("{:<28} | {:>5} | {:>6}", "file", "evals", "passed");
     for (name, text) in scripts(&folder) {
@@ -60,10 +62,18 @@ fn upstream_scripts_pass_as_far_as_they_did() {
         eprintln!("{name:<28} | {:>5} | {:>6}", report.evals, report.passed);
         evals += report.evals;
         passed += report.passed;
-        let floor = FLOORS.iter().find(|(file, _)| *file == name).map_or(0, |(_, floor)| *floor);
+        let floor = FLOORS
+            .iter()
+            .find(|(file, _)| *file == name)
+            .map_or(0, |(_, floor)| *floor);
         if report.passed < floor {
             let failures: Vec<String> = report.failures.iter().map(ToString::to_string).collect();
-            worse.push(format!("{name}: {} of {} pass, {floor} did\n{}", report.passed, report.evals, failures.join("\n")));
+            worse.push(format!(
+                "{name}: {} of {} pass, {floor} did\n{}",
+                report.passed,
+                report.evals,
+                failures.join("\n")
+            ));
         }
     }
     eprintln!("{:<28} | {evals:>5} | {passed:>6}", "all");
@@ -73,7 +83,9 @@ fn upstream_scripts_pass_as_far_as_they_did() {
 
 #[test]
 fn upstream_expressions_parse_and_print() {
-    let Some(folder) = folder("upstream_expressions_parse_and_print") else { return };
+    let Some(folder) = folder("upstream_expressions_parse_and_print") else {
+        return;
+    };
     let mut count = 0;
     for (name, text) in scripts(&folder) {
         for (line, expression, fails) in script::expressions(&text) {
@@ -105,5 +117,8 @@ fn own_scripts_pass() {
         assert_eq!(report.passed, report.evals, "{name}");
         evals += report.evals;
     }
-    assert!(evals >= 60, "{evals} evaluations are too few to cover the language");
+    assert!(
+        evals >= 60,
+        "{evals} evaluations are too few to cover the language"
+    );
 }

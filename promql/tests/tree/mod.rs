@@ -29,7 +29,11 @@ fn normalise(expr: &mut Expr) {
             aggregate.param.iter_mut().for_each(normalise);
             normalise(&mut aggregate.expr);
             // `sum by ()` is printed as `sum`, which is the same.
-            if aggregate.grouping.as_ref().is_some_and(|g| !g.without && g.labels.is_empty()) {
+            if aggregate
+                .grouping
+                .as_ref()
+                .is_some_and(|g| !g.without && g.labels.is_empty())
+            {
                 aggregate.grouping = None;
             }
         }
