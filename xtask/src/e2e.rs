@@ -6,7 +6,7 @@
 mod disk;
 mod grafana;
 mod host;
-mod kill;
+pub(crate) mod kill;
 mod refused;
 mod survives;
 

@@ -9,6 +9,7 @@
     reason = "a chore's output is for the person who started it, on their terminal"
 )]
 
+mod bench;
 mod differential;
 mod e2e;
 mod http;
@@ -16,6 +17,7 @@ mod peers;
 mod remote_write;
 mod server;
 mod shell;
+mod soak;
 mod test;
 mod tidy;
 mod ui;
@@ -70,6 +72,18 @@ const COMMANDS: &[Command] = &[
         usage: "e2e [TEXT]",
         about: "only the end-to-end cases whose name has TEXT in it",
         run: e2e::run,
+    },
+    Command {
+        name: "bench",
+        usage: "bench ingest|query|memory [--peers]",
+        about: "measure Masthead, and with --peers Prometheus and VictoriaMetrics on the same work",
+        run: bench::run,
+    },
+    Command {
+        name: "soak",
+        usage: "soak [NAME ...]",
+        about: "proofs that take long; their dated results go to docs/soak.md",
+        run: soak::run,
     },
 ];
 

@@ -207,6 +207,20 @@ pub(crate) fn masthead(data: &Path, args: &[&str]) -> Result<Server> {
     Ok(server)
 }
 
+/// Starts VictoriaMetrics, with its query caches off, and waits until it is ready.
+pub(crate) fn victoria_metrics(program: &Path, folder: &Path) -> Result<Server> {
+    let address = format!("127.0.0.1:{}", free_port()?);
+    let mut command = Command::new(program);
+    command
+        .arg(format!("-storageDataPath={}", folder.join("data").display()))
+        .arg(format!("-httpListenAddr={address}"))
+        .args(["-retentionPeriod=1", "-search.disableCache", "-loggerLevel=WARN"])
+        .args(["-search.maxQueueDuration=60s", "-search.latencyOffset=0s"]);
+    let mut server = Server::spawn(&mut command, &address, &folder.join("victoria-metrics.log"))?;
+    server.wait_ready("/health")?;
+    Ok(server)
+}
+
 /// Starts the real Prometheus, which scrapes nothing, and waits until it is ready.
 pub(crate) fn prometheus(program: &Path, folder: &Path) -> Result<Server> {
     let port = free_port()?;

@@ -185,12 +185,8 @@ pub(super) fn damaged_block() -> Result<()> {
     }
     let is_block = |path: &str| !path.contains("wal") && !path.contains("lock") && !path.ends_with(".tmp");
     let began = Instant::now();
-    let block = loop {
-        if let Some(file) =
-            largest(&data, is_block).filter(|file| fs::metadata(file).is_ok_and(|m| m.len() > 1000))
-        {
-            break file;
-        }
+    let is_whole = |file: PathBuf| fs::metadata(file).is_ok_and(|meta| meta.len() > 1000);
+    while !largest(&data, is_block).is_some_and(is_whole) {
         if began.elapsed() > Duration::from_secs(90) {
             bail!(
                 "no block was cut within 90 s of 5.5 hours of samples: {:?}",
@@ -198,10 +194,11 @@ pub(super) fn damaged_block() -> Result<()> {
             );
         }
         std::thread::sleep(Duration::from_millis(500));
-    };
-    // The file may be in the making: its size stands still when it is done.
+    }
+    // The file may be in the making, and a compaction may take its place: what is there after the end is looked at.
     std::thread::sleep(Duration::from_secs(2));
-    server.kill()?;
+    server.stop("INT", Duration::from_secs(5))?;
+    let block = largest(&data, is_block).context("the block is gone")?;
     damage(&block, 50)?;
     let since = server.log_text().len();
     let again = server::masthead(&data, &[])?;
