@@ -125,6 +125,8 @@ pub fn router(api: Arc<Api>, web_config: Option<Arc<WebConfig>>) -> Router {
         .route("/api/v1/status/flags", read(status::flags))
         .route("/api/v1/status/config", read(status::config))
         .route("/api/v1/status/tsdb", read(status::tsdb))
+        .route("/api/v1/status/walreplay", read(status::walreplay))
+        .route("/api/v1/notifications", read(status::notifications))
         .route("/api/v1/write", post(write::write).layer(middleware::from_fn(same_site)))
         .route("/-/healthy", get(|| async { "Masthead is Healthy.\n" }))
         .route("/-/ready", get(|| async { "Masthead is Ready.\n" }))

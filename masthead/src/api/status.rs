@@ -199,6 +199,17 @@ pub(super) async fn tsdb(api: Arc<Api>, params: Params) -> Result<Response<Body>
     })))
 }
 
+/// `GET /api/v1/status/walreplay`: the listener opens after the replay, so whoever can ask sees it done.
+pub(super) async fn walreplay(api: Arc<Api>, _: Params) -> Result<Response<Body>, ApiError> {
+    let segments = api.db.stats().wal_segments;
+    Ok(success(&json!({ "min": 0, "max": segments, "current": segments, "state": "done" })))
+}
+
+/// `GET /api/v1/notifications`: none.
+pub(super) async fn notifications(_: Arc<Api>, _: Params) -> Result<Response<Body>, ApiError> {
+    Ok(success(&json!([])))
+}
+
 fn text_response(text: String) -> Response<Body> {
     let mut response = Response::new(Body::from(text));
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8; escaping=underscores");
