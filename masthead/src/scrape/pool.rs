@@ -100,7 +100,11 @@ impl Manager {
 }
 
 /// Labels and URL of a target, as Prometheus makes them without relabelling.
-fn target_info(job: &ScrapeConfig, group: &StaticConfig, address: &str) -> Result<(TargetInfo, Url), String> {
+pub(super) fn target_info(
+    job: &ScrapeConfig,
+    group: &StaticConfig,
+    address: &str,
+) -> Result<(TargetInfo, Url), String> {
     let mut url = Url::parse(&format!(
         "{}://{address}{}",
         job.scheme.as_str(),
