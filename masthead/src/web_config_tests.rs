@@ -124,6 +124,21 @@ fn wrong_files_say_what_is_right() {
             "1:1",
             "did you mean \"basic_auth_users\"",
         ),
+    ] {
+        let error = WebConfig::parse(&text, Path::new("web.yml"))
+            .expect_err(&text)
+            .to_string();
+        assert!(
+            error.starts_with(&format!("web.yml:{place}: ")) && error.contains(part),
+            "{text}\n  gave: {error}"
+        );
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+}
+
+#[test]
+fn wrong_keys_and_files_say_what_is_right() {
+    for (text, place, part) in [
         ("rate_limit: {}\n".to_owned(), "1:1", "not support it yet"),
         (
             "tls_server_config: {client_ca_file: x}\n".to_owned(),
