@@ -24,6 +24,7 @@ use model::Labels;
 
 pub use error::ConfigError;
 pub(crate) use error::{Fault, from_yaml};
+pub(crate) use raw::{RawHttpServerConfig, RawTlsServerConfig, RawWebConfig};
 pub use secret::{HIDDEN, Secret};
 pub use units::{format_duration, format_size, parse_duration, parse_size};
 

@@ -1,4 +1,4 @@
-//! The shapes of `masthead.yml` as written: the only place that deserializes configuration.
+//! The shapes of `masthead.yml` and of Prometheus' `web.yml` as written: the only place that deserializes configuration.
 //!
 //! Everything is optional and a string where it has a syntax of its own (durations, sizes, secrets), with its place
 //! in the file ([`Spanned`]), so that validation in the parent module can point at it. Unknown keys are
@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_saphyr::Spanned;
 
 /// A scalar with its place.
-pub(super) type Text = Option<Spanned<String>>;
+pub(crate) type Text = Option<Spanned<String>>;
 
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]
@@ -114,6 +114,35 @@ pub(super) struct RawCollect {
     pub(super) sysfs: Text,
     pub(super) rootfs: Text,
     pub(super) instance: Text,
+}
+
+/// The whole of `web.yml`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawWebConfig {
+    pub(crate) tls_server_config: Option<Spanned<RawTlsServerConfig>>,
+    pub(crate) http_server_config: Option<RawHttpServerConfig>,
+    pub(crate) basic_auth_users: Option<BTreeMap<String, Spanned<String>>>,
+}
+
+/// `tls_server_config:`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawTlsServerConfig {
+    pub(crate) cert_file: Text,
+    pub(crate) key_file: Text,
+    pub(crate) min_version: Text,
+    pub(crate) max_version: Text,
+}
+
+/// `http_server_config:`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawHttpServerConfig {
+    /// Taken and not needed: HTTP/1.1 is what is served.
+    #[serde(rename = "http2")]
+    pub(crate) _http2: Option<bool>,
+    pub(crate) headers: Option<BTreeMap<String, Spanned<String>>>,
 }
 
 /// Where a mapping stands in the file, told by a key that only it takes: the marker, its name for people, and the keys that
@@ -262,6 +291,31 @@ pub(super) const KNOWN_KEYS: &[Place] = &[
     Place {
         marker: "procfs",
         name: "in masthead.collect",
+        known: &[],
+    },
+    Place {
+        marker: "basic_auth_users",
+        name: "at the top of the file",
+        known: &["rate_limit"],
+    },
+    Place {
+        marker: "key_file",
+        name: "in tls_server_config",
+        known: &[
+            "cert",
+            "cipher_suites",
+            "client_allowed_sans",
+            "client_auth_type",
+            "client_ca",
+            "client_ca_file",
+            "curve_preferences",
+            "key",
+            "prefer_server_cipher_suites",
+        ],
+    },
+    Place {
+        marker: "headers",
+        name: "in http_server_config",
         known: &[],
     },
 ];

@@ -248,6 +248,15 @@ fn wrong_values_say_what_is_right() {
             "3:40",
             "metric's name",
         ),
+    ] {
+        check_error(&text, place, &[part]);
+    }
+}
+
+#[test]
+fn wrong_credentials_and_places_say_what_is_right() {
+    let job = |rest: &str| format!("scrape_configs:\n- job_name: a\n  {rest}\n");
+    for (text, place, part) in [
         (job("tls_config: {ca_file: /no/such/file}"), "3:25", "not there"),
         (job("tls_config: {server_name: 'a b'}"), "3:29", "not a host name"),
         (job("tls_config: {server_name: h}"), "3:29", "needs a ca_file"),

@@ -133,7 +133,7 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
 pub fn format_size(bytes: u64) -> String {
     for (letter, power) in SIZE_UNITS.iter().rev() {
         let unit = 1024u64.pow(*power);
-        if bytes >= unit && bytes % unit == 0 {
+        if bytes >= unit && bytes.is_multiple_of(unit) {
             return format!("{}{letter}iB", bytes / unit);
         }
     }

@@ -290,11 +290,11 @@ fn parse_value(text: &str) -> Option<f64> {
 fn parse_seconds(text: &str) -> Option<i64> {
     let ms = parse_value(text)? * 1000.0;
     // 2^53: beyond it milliseconds are no longer exact, and no clock says that.
-    if !(ms.abs() < 9_007_199_254_740_992.0) {
-        return None;
-    }
-    #[expect(clippy::cast_possible_truncation, reason = "the magnitude was checked above")]
-    Some(ms.round() as i64)
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the magnitude is checked beside it"
+    )]
+    (ms.abs() < 9_007_199_254_740_992.0).then(|| ms.round() as i64)
 }
 
 /// May this be a metric's name without quotes?

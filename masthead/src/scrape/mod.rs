@@ -16,3 +16,15 @@ pub mod tracker;
 pub use pool::{Manager, SetupError};
 pub use targets::{FamilyMetadata, Health, TargetHandle, TargetInfo, TargetStatus, Targets};
 pub use tracker::{Report, Rules, SourceTracker};
+
+/// Reads the first target of a job once, for tests of what lies under scraping.
+#[cfg(test)]
+pub(crate) async fn fetch_once(job: &crate::config::ScrapeConfig) -> Result<Vec<u8>, String> {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let address = &job.static_configs[0].targets[0];
+    let (_, url) = pool::target_info(job, &job.static_configs[0], address)?;
+    let client = fetch::ClientKey::of(job).build()?;
+    let mut body = Vec::new();
+    fetch::Fetcher::new(client, url, job).fetch(&mut body).await?;
+    Ok(body)
+}

@@ -100,7 +100,11 @@ impl Manager {
 }
 
 /// Labels and URL of a target, as Prometheus makes them without relabelling.
-fn target_info(job: &ScrapeConfig, group: &StaticConfig, address: &str) -> Result<(TargetInfo, Url), String> {
+pub(super) fn target_info(
+    job: &ScrapeConfig,
+    group: &StaticConfig,
+    address: &str,
+) -> Result<(TargetInfo, Url), String> {
     let mut url = Url::parse(&format!(
         "{}://{address}{}",
         job.scheme.as_str(),
@@ -268,7 +272,7 @@ impl ScrapeLoop {
     ) -> Work {
         let (sink, handle) = (self.sink.clone(), self.handle.clone());
         let joined = tokio::task::spawn_blocking(move || {
-            let report = ingest(&mut work, &*sink, &handle, t_ms, started, fetched);
+            let report = ingest(&mut work, &*sink, &handle, t_ms, started, &fetched);
             handle.update(t_ms, &report);
             if work.body.capacity() > KEPT_BODY_BYTES {
                 work.body = Vec::new();
@@ -329,12 +333,12 @@ fn ingest(
     handle: &TargetHandle,
     t_ms: i64,
     started: std::time::Instant,
-    fetched: Result<Format, String>,
+    fetched: &Result<Format, String>,
 ) -> Report {
     let Work { tracker, body } = work;
     let mut metadata = handle.metadata();
     metadata.start_round();
-    tracker.round(sink, t_ms, started, |round| match &fetched {
+    tracker.round(sink, t_ms, started, |round| match fetched {
         Ok(format) => exposition::parse(
             body,
             *format,

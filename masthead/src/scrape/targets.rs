@@ -131,7 +131,7 @@ impl MetadataCache {
 
     fn family(&mut self, name: &str) -> &mut Known {
         let round = self.round;
-        let known = self.families.entry_ref(name).or_insert_with(Known::default);
+        let known = self.families.entry_ref(name).or_default();
         known.seen = round;
         known
     }
