@@ -14,8 +14,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use collect::{HostCollector, Options};
 
-/// `rotational` of `node_disk_info` is compared with the kernel's word instead of upstream's: upstream shows 0 whenever
-/// any file of a device's `queue` folder is missing, and virtio disks, loop devices and mappings have no `io_timeout`.
+/// `rotational` of `node_disk_info` is compared with the kernel's word instead of the peer's: node_exporter 1.11 shows 0
+/// whenever any file of a device's `queue` folder is missing, as `io_timeout` is for virtio disks, loop devices and
+/// mappings. 1.12 no longer does ("diskstats: Fix rotational queue stats scrape regression", #3686).
 const ROTATIONAL: &str = ",rotational=\"";
 
 /// Values that are the same whenever one looks: they must agree to the last digit.

@@ -239,8 +239,7 @@ impl Diskstats {
         {
             properties = Properties::from_text(text);
         }
-        // A device such as `cciss/c0d0` is a folder `cciss!c0d0`. Upstream reads the whole folder and shows 0 when any
-        // file in it is missing, as it always is for virtio disks; we show what the kernel says.
+        // A device such as `cciss/c0d0` is a folder `cciss!c0d0`.
         let rotational = self
             .block
             .join(disk.device.replace('/', "!"))

@@ -42,10 +42,11 @@ fn parse_line(line: &str) -> Option<Mount<'_>> {
     let device = words.next()?;
     // A file system without super options leaves the last field empty.
     let super_options = words.next().unwrap_or_default();
-    let read_only = options
-        .split(',')
-        .chain(super_options.split(','))
-        .any(|option| option == "ro");
+    // ext4 goes read-only by itself after an error, and says so without touching the mount's own `rw`.
+    let read_only = options.split(',').any(|option| option == "ro")
+        || super_options
+            .split(',')
+            .any(|option| matches!(option, "ro" | "emergency_ro"));
     Some(Mount {
         major: major.parse().ok()?,
         minor: minor.parse().ok()?,
@@ -95,7 +96,8 @@ mod tests {
     fn mounts_with_and_without_optional_fields_are_read() {
         let text = "29 1 259:2 / / rw,relatime shared:1 master:3 - ext4 /dev/dm-2 errors=remount-ro,data=ordered\n\
             33 24 0:28 / /a\\040b\\011c\\134 ro,nosuid - tmpfs tmpfs rw,mode=755\n\
-            50 24 0:29 / /x rw - cifs //nas/share\\040one ro\n60 24 0:30 / /none rw - proc proc\n";
+            50 24 0:29 / /x rw - cifs //nas/share\\040one ro\n60 24 0:30 / /none rw - proc proc\n\
+            61 24 8:1 / /broken rw - ext4 /dev/sda1 rw,emergency_ro\n";
         let got = parse(text).unwrap();
         let rows: Vec<_> = got
             .iter()
@@ -117,6 +119,7 @@ mod tests {
                 (0, 28, "/a b\tc\\", "tmpfs", "tmpfs", true),
                 (0, 29, "/x", "//nas/share\\040one", "cifs", true),
                 (0, 30, "/none", "proc", "proc", false),
+                (8, 1, "/broken", "/dev/sda1", "ext4", true),
             ]
         );
         for bad in [
