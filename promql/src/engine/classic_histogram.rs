@@ -291,6 +291,10 @@ fn bucket_fraction(lower: f64, upper: f64, buckets: &[Bucket]) -> f64 {
             }
             if bucket.upper > value {
                 let from = if at == 0 && bucket.upper > 0.0 { 0.0 } else { start };
+                // Within a bucket without a lower end nothing can be said: it counts as below, as upstream has it.
+                if from == f64::NEG_INFINITY {
+                    return bucket.count;
+                }
                 return rank + (bucket.count - rank) * (value - from) / (bucket.upper - from);
             }
             (rank, start) = (bucket.count, bucket.upper);

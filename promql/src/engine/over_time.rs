@@ -200,13 +200,16 @@ pub(crate) fn quantile_over(window: &Window<'_>, scene: &mut Scene<'_, '_>) -> O
     float(quantile(window.params[0], scene.scratch))
 }
 
-/// `mad_over_time`: the median distance from the median.
+/// `mad_over_time`: the median distance from the median; NaN when any value is (since 3.6; before, NaN counted as smallest).
 pub(crate) fn mad(window: &Window<'_>, scene: &mut Scene<'_, '_>) -> Out {
     if !floats(window, scene) {
         return None;
     }
     scene.scratch.clear();
     scene.scratch.extend_from_slice(window.values);
+    if scene.scratch.iter().any(|v| v.is_nan()) {
+        return float(f64::NAN);
+    }
     let median = quantile(0.5, scene.scratch);
     scene.scratch.clear();
     scene
