@@ -1,5 +1,14 @@
 //! Prometheus' own test scripts. They lie beside the project; own scripts are in `scripts/`.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a script that cannot be read must fail the test"
+)]
+#![expect(
+    clippy::print_stderr,
+    reason = "a table of what passes, and a word when the scripts are not there"
+)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
