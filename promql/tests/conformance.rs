@@ -1,5 +1,14 @@
 //! Prometheus' own test scripts. They lie beside the project; own scripts are in `scripts/`.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a script that cannot be read must fail the test"
+)]
+#![expect(
+    clippy::print_stderr,
+    reason = "a table of what passes, and a word when the scripts are not there"
+)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -14,8 +23,8 @@ use tree::normalised;
 const FLOORS: [(&str, usize); 12] = [
     ("aggregators.test", 155),
     ("duration_expression.test", 59),
-    ("functions.test", 409),
-    ("histograms.test", 95),
+    ("functions.test", 410),
+    ("histograms.test", 96),
     ("limit.test", 37),
     ("literals.test", 25),
     ("native_histograms.test", 58),

@@ -94,7 +94,7 @@ fn series() -> impl Strategy<Value = String> {
         string(),
     )
         .prop_map(|(name, op, value)| format!("{name}{op}{value}"));
-    let inside = prop::collection::vec(matcher, 0..3);
+    let inside = prop::collection::vec(matcher, 0..3).boxed();
     prop_oneof![
         (name.clone(), inside.clone()).prop_map(|(name, m)| format!("{name}{{{}}}", m.join(","))),
         name,
@@ -219,11 +219,11 @@ fn long_queries_are_split() {
          \x20 count by (instance) (node_cpu_seconds_total{mode=\"idle\"})",
     );
     check(
-        r#"histogram_quantile(0.9, sum by (le, job, instance) (rate(request_duration_seconds_bucket{job="a_long_name_of_a_job"}[5m])))"#,
+        r#"histogram_quantile(0.9, sum by (le, job, instance) (rate(request_duration_seconds_bucket{job="a_rather_long_name_of_a_job"}[5m])))"#,
         "histogram_quantile(\n\
          \x20 0.9,\n\
          \x20 sum by (le, job, instance) (\n\
-         \x20   rate(request_duration_seconds_bucket{job=\"a_long_name_of_a_job\"}[5m])\n\
+         \x20   rate(request_duration_seconds_bucket{job=\"a_rather_long_name_of_a_job\"}[5m])\n\
          \x20 )\n\
          )",
     );

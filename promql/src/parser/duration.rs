@@ -15,7 +15,7 @@ const RANGE_PLACE: &str = "subquery or range selector";
 const DURATION_WORDS: &str = "number, duration, step(), or range()";
 
 /// Upstream holds durations as nanoseconds in 63 bits.
-const MAX_SECONDS: f64 = 9_223_372_036.854_775_8;
+const MAX_SECONDS: f64 = 9_223_372_036.854_776;
 
 /// A duration with the height of its tree.
 struct Term {

@@ -179,6 +179,10 @@ fn faults_of_ranges_and_modifiers() {
     check("foo[5m x]", "1:8: unexpected character: 'x', expected ':'");
     check("foo[5m] [1m]", "1:9: ranges only allowed for vector selectors");
     check("(foo)[5m]", "1:6: ranges only allowed for vector selectors");
+}
+
+#[test]
+fn faults_of_modifiers() {
     check(
         "foo offset 1m[5m]",
         "1:14: no offset modifiers allowed before range",
@@ -321,6 +325,10 @@ fn faults_of_types() {
         "count_values(5, foo)",
         "1:14: expected type string in aggregation parameter, got scalar",
     );
+}
+
+#[test]
+fn faults_of_types_of_operands() {
     let binary = "binary expression must contain only scalar and instant vector types";
     check("foo[5m] + 1", &format!("1:1: {binary}"));
     check("1 + \"a\"", &format!("1:5: {binary}"));

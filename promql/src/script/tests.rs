@@ -151,21 +151,23 @@ eval_info instant at 2m rate(m{a="1"}[2m])
     assert_eq!((report.evals, report.passed), (14, 14));
 }
 
-/// Each of these must be told, with its line.
-#[test]
-fn what_is_wrong_is_told() {
-    let check = |body: &str, words: &str| {
-        let report = run_text(&format!(
-            "load 1m\n  m{{a=\"1\"}} 1 2 3\n  m{{a=\"2\"}} 4 5 6\n\n{body}"
-        ));
-        assert_eq!(report.passed, 0, "{body}");
-        let [failure] = report.failures.as_slice() else {
-            panic!("{body}: {:?}", report.failures)
-        };
-        let shown = failure.to_string();
-        assert!(shown.contains(words), "{body}: {shown}");
-        assert_eq!(failure.line, 5, "{body}");
+/// The command on line 5 of a script must be told, in these words.
+fn check_told(body: &str, words: &str) {
+    let report = run_text(&format!(
+        "load 1m\n  m{{a=\"1\"}} 1 2 3\n  m{{a=\"2\"}} 4 5 6\n\n{body}"
+    ));
+    assert_eq!(report.passed, 0, "{body}");
+    let [failure] = report.failures.as_slice() else {
+        panic!("{body}: {:?}", report.failures)
     };
+    let shown = failure.to_string();
+    assert!(shown.contains(words), "{body}: {shown}");
+    assert_eq!(failure.line, 5, "{body}");
+}
+
+#[test]
+fn wrong_results_are_told() {
+    let check = check_told;
     check("eval instant at 0 m\n  m{a=\"1\"} 1", "expected: m{a=\"1\"} 1");
     check(
         "eval instant at 0 m{a=\"1\"}\n  m{a=\"1\"} 1.00001",
@@ -224,6 +226,11 @@ fn what_is_wrong_is_told() {
         "eval instant at 2m quantile(2, m)\n  expect warn msg: other\n  {} +Inf",
         "other",
     );
+}
+
+#[test]
+fn wrong_commands_are_told() {
+    let check = check_told;
     check(
         "eval instant at 0 m +",
         "1:4: parse error: unexpected end of input",
