@@ -3,7 +3,6 @@
 //! `cargo bench -p tsdb --bench block` prints the table of sizes first, then criterion's times.
 
 #[path = "../tests/fleet/mod.rs"]
-#[expect(dead_code, reason = "shared with tests, which use other parts")]
 mod fleet;
 
 use std::hint::black_box;
@@ -102,6 +101,17 @@ fn bench(criterion: &mut Criterion) {
     });
     let block = Block::open(dir.as_ref(), "", "moving").expect("a good block");
     group.bench_function("read, without constants", |b| b.iter(|| read_all(&block)));
+    let two_hundred: Vec<_> = moving
+        .iter()
+        .step_by(moving.len().div_ceil(200))
+        .cloned()
+        .collect();
+    let meta = write(&dir, "some", &two_hundred);
+    let some = Block::open(dir.as_ref(), "", "some").expect("a good block");
+    group.throughput(Throughput::Elements(meta.samples));
+    group.bench_function(format!("read {} moving series of 12 h", meta.series), |b| {
+        b.iter(|| read_all(&some))
+    });
     let meta = write(&dir, "all", &series);
     group.throughput(Throughput::Elements(meta.samples));
     let block = Block::open(dir.as_ref(), "", "all").expect("a good block");

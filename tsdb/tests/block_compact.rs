@@ -1,5 +1,12 @@
 //! Compaction against a map of maps.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a test may panic, and its made-up numbers are small"
+)]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

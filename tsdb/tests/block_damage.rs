@@ -1,5 +1,12 @@
 //! Damaged blocks: every byte of a small block flipped, every length cut, arbitrary bytes. Never a panic, never other data.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a test may panic, and its made-up numbers are small"
+)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -182,7 +189,34 @@ fn the_corpus_is_read_without_panic() {
     }
 }
 
+/// Files of the corpus by name.
+fn corpus(name: &str) -> Vec<u8> {
+    fs::read(
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../fuzz/corpus/block_read")
+            .join(name),
+    )
+    .unwrap()
+}
+
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    /// `fuzz_read` also reads what its checksums would stop, so this reaches all decoders.
+    #[test]
+    fn forged_blocks_do_not_panic(
+        damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..5),
+        name in prop_oneof![Just("whole_columns"), Just("whole_one_sample")],
+    ) {
+        let mut bytes = corpus(name);
+        let good = bytes.clone();
+        for (at, value) in damage {
+            let at = at.index(bytes.len());
+            bytes[at] = value;
+        }
+        prop_assert_eq!(fuzz_read(&bytes).is_ok(), bytes == good);
+    }
+
     #[test]
     fn arbitrary_bytes_are_not_a_block(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
         prop_assert!(fuzz_read(&bytes).is_err());

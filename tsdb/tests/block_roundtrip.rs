@@ -1,5 +1,12 @@
 //! What is written comes back: a few shapes by hand, then arbitrary ones.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a test may panic, and its made-up numbers are small"
+)]
+
 use std::sync::Arc;
 
 use model::{Cancel, Labels, Matcher, STALE_NAN, Samples};

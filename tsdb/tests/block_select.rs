@@ -1,5 +1,12 @@
 //! Selections, label names and label values against a plain scan over the same series.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a test may panic, and its made-up numbers are small"
+)]
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 

@@ -37,6 +37,7 @@ impl SeriesWalk {
     fn peek(&mut self) -> Result<Option<&Labels>, BlockError> {
         while self.ready.is_empty() && self.page < self.block.footer.series.pages.len() {
             let all = (i64::MIN, i64::MAX);
+            self.lookup.trim();
             self.block.series_on_page(
                 self.page,
                 None,

@@ -18,7 +18,7 @@ const WIDTH_16: u8 = 0;
 const WIDTH_32: u8 = 1;
 const WIDTH_64: u8 = 2;
 
-/// How hard pco tries: higher levels gained under 0.3 % on container data and cost a multiple of the time.
+/// How hard pco tries. On container data level 12 gains 0.1 % over this one for twice the time, and level 6 loses 0.5 %.
 const LEVEL: usize = 8;
 
 /// pco's settings for a column.

@@ -26,6 +26,8 @@
 //! - A file has its final name only when it is complete and synced; what ends in `.tmp` is rubbish of a crash.
 
 mod bytes;
+#[cfg(test)]
+mod codec_tests;
 mod compact;
 mod footer;
 mod index;

@@ -14,6 +14,9 @@ use super::reader::Block;
 use super::series::{BlockSeries, Chunk, TimesCache};
 use super::{BlockError, go_on};
 
+/// Pages of 8 KiB that a walk over a block keeps.
+const LOOKUP_PAGES: usize = 64;
+
 /// Symbols of one page in the spelling of [`Labels`]: length and text.
 #[derive(Debug)]
 struct SymbolPage {
@@ -31,6 +34,14 @@ pub(super) struct Lookup {
 }
 
 impl Lookup {
+    /// Forgets pages when there are many: for walks over a whole block, which would collect all of them.
+    pub(super) fn trim(&mut self) {
+        if self.symbols.len() + self.times.len() > LOOKUP_PAGES {
+            self.symbols.clear();
+            self.times.clear();
+        }
+    }
+
     fn push_symbol(&mut self, block: &Block, number: u32) -> Result<(), BlockError> {
         let pages = &block.footer.symbols;
         let start = block.footer.section(Section::Symbols).offset;
@@ -445,7 +456,7 @@ impl Block {
         }
         let mut bytes = vec![0; usize::try_from(len).unwrap_or(0)];
         self.read(&mut bytes, postings.offset + offset)?;
-        if crc32fast::hash(&bytes) != crc {
+        if !self.fits(&bytes, crc) {
             return Err(self.corrupt(postings.offset + offset, "checksum does not match"));
         }
         decode_list(&bytes, count, self.footer.series.count, out)

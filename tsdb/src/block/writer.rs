@@ -150,6 +150,8 @@ pub struct BlockWriter {
     name: String,
     /// `None` once the file is closed.
     output: Option<Output>,
+    /// A write failed, so nobody knows what the file holds.
+    failed: bool,
     footer: Footer,
     last: Option<Labels>,
     symbols: Symbols,
@@ -194,6 +196,7 @@ impl BlockWriter {
             folder: folder.to_owned(),
             name: name.to_owned(),
             output: Some(output),
+            failed: false,
             footer: Footer {
                 level,
                 min_ms: i64::MAX,
@@ -222,7 +225,7 @@ impl BlockWriter {
     /// Adds a series with all its samples (staleness markers kept bit for bit).
     ///
     /// # Errors
-    /// [`BlockError::Order`], [`BlockError::Histograms`], [`BlockError::Io`]. After the last the block cannot be finished.
+    /// [`BlockError::Order`], [`BlockError::Histograms`], [`BlockError::Io`]. After the last the writer refuses to go on.
     pub fn add(&mut self, labels: &Labels, samples: &Samples) -> Result<(), BlockError> {
         let times = &samples.t_ms;
         let rising = self.last.as_ref().is_none_or(|last| last < labels)
@@ -262,10 +265,9 @@ impl BlockWriter {
     }
 
     fn write_chunk(&mut self) -> Result<(u64, u32), BlockError> {
-        let Some(output) = &mut self.output else {
-            return Err(self.io("writing", io::Error::other("the block is closed")));
-        };
-        let written = output.write_checked(&mut self.chunk);
+        let output = self.output.as_mut().filter(|_| !self.failed);
+        let written = output.map_or_else(|| Err(closed()), |output| output.write_checked(&mut self.chunk));
+        self.failed |= written.is_err();
         written.map_err(|source| self.io("writing", source))
     }
 
@@ -345,7 +347,8 @@ impl BlockWriter {
     /// Writes index and footer, syncs, renames to the final name, syncs the folder.
     ///
     /// # Errors
-    /// [`BlockError::Io`], [`BlockError::Empty`].
+    /// [`BlockError::Io`], [`BlockError::Empty`]; nothing is left then. Only when syncing the folder fails does the complete block
+    /// stand under its name already, and a crash may take the name back.
     pub fn finish(mut self) -> Result<BlockMeta, BlockError> {
         let path = join(&self.folder, &self.name);
         if self.series_pages.count() == 0 {
@@ -353,8 +356,11 @@ impl BlockWriter {
                 path: self.dir.display(&path),
             });
         }
+        if self.failed {
+            return Err(self.io("writing", closed()));
+        }
         let Some(mut output) = self.output.take() else {
-            return Err(self.io("writing", io::Error::other("the block is closed")));
+            return Err(self.io("writing", closed()));
         };
         let written = self.write_index(&mut output).and_then(|()| output.flush());
         let synced = written.map_err(|e| ("writing", e)).and_then(|()| {
@@ -474,6 +480,11 @@ impl Drop for BlockWriter {
             let _ = self.dir.remove(&self.tmp());
         }
     }
+}
+
+/// Why a writer goes no further.
+fn closed() -> io::Error {
+    io::Error::other("an earlier write of this block failed")
 }
 
 /// The first bytes of every block.

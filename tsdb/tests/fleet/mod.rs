@@ -2,15 +2,21 @@
 //!
 //! Deterministic: the same seed gives the same samples.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "made-up numbers, far from the limits of their types"
+)]
+
 use model::{Labels, STALE_NAN, Samples};
 
 /// A small, fast generator of numbers that look random (SplitMix64).
 #[derive(Debug, Clone)]
-pub struct Dice(pub u64);
+pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
     /// Any 64 bits.
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -19,33 +25,33 @@ impl Dice {
     }
 
     /// Below `end`.
-    pub fn below(&mut self, end: u64) -> u64 {
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.next() % end.max(1)
     }
 
     /// In 0..1.
-    pub fn unit(&mut self) -> f64 {
+    pub(crate) fn unit(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1u64 << 53) as f64
     }
 
     /// About normal, mean 0, deviation 1.
-    pub fn normal(&mut self) -> f64 {
+    pub(crate) fn normal(&mut self) -> f64 {
         (0..12).map(|_| self.unit()).sum::<f64>() - 6.0
     }
 }
 
 /// One kind of series: its metric, how many a container has, and how its values come about.
-pub struct Kind {
+pub(crate) struct Kind {
     /// The metric's name.
-    pub metric: &'static str,
+    pub(crate) metric: &'static str,
     /// Series of this kind a container.
-    pub series: usize,
+    pub(crate) series: usize,
     /// Values of `rows` scrapes.
-    pub values: fn(&mut Dice, usize) -> Vec<f64>,
+    pub(crate) values: fn(&mut Dice, usize) -> Vec<f64>,
 }
 
 /// What cAdvisor and node_exporter give, by how the values move. The numbers of series are those of a plain container.
-pub const KINDS: [Kind; 14] = [
+pub(crate) const KINDS: [Kind; 14] = [
     Kind {
         metric: "container_network_receive_bytes_total",
         series: 4,
@@ -276,7 +282,7 @@ fn duration(dice: &mut Dice, rows: usize) -> Vec<f64> {
 }
 
 /// Scrape times every `step_ms` with up to `jitter_ms` milliseconds of lateness; now and then a scrape is missing.
-pub fn times(dice: &mut Dice, rows: usize, step_ms: i64, jitter_ms: u64) -> Vec<i64> {
+pub(crate) fn times(dice: &mut Dice, rows: usize, step_ms: i64, jitter_ms: u64) -> Vec<i64> {
     let mut slot = 0;
     (0..rows)
         .map(|_| {
@@ -288,7 +294,7 @@ pub fn times(dice: &mut Dice, rows: usize, step_ms: i64, jitter_ms: u64) -> Vec<
 
 /// A fleet: `containers` times all kinds, `rows` scrapes every 15 s, sorted by labels. All share one scrape's times; every
 /// tenth container was replaced halfway and ends with a staleness marker.
-pub fn fleet(containers: usize, rows: usize, jitter_ms: u64) -> Vec<(Labels, Samples)> {
+pub(crate) fn fleet(containers: usize, rows: usize, jitter_ms: u64) -> Vec<(Labels, Samples)> {
     let mut dice = Dice(7);
     let scrapes = times(&mut dice, rows, 15_000, jitter_ms);
     let mut series = Vec::new();
