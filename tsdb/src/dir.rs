@@ -33,6 +33,10 @@ pub trait WriteFile: Send + Sync + Debug {
 }
 
 /// A file open for reading at offsets, by several threads at once. It stays readable after its name was removed.
+#[expect(
+    clippy::len_without_is_empty,
+    reason = "a file is asked for its length to read it, nobody asks whether it is empty"
+)]
 pub trait ReadFile: Send + Sync + Debug {
     /// Fills `buf` from `offset`; a file that ends before is `UnexpectedEof`.
     ///

@@ -1,4 +1,5 @@
 //! For every n: the n-th operation on the disk fails, and nothing that was promised is lost.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop here")]
 
 mod store;
 

@@ -29,10 +29,6 @@ fn spread(hash: u32) -> u64 {
 }
 
 impl Table {
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "half of the hash is what is wanted"
-    )]
     fn hash(&self, encoded: &str) -> u32 {
         (self.state.hash_one(encoded.as_bytes()) >> 32) as u32
     }

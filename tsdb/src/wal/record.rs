@@ -57,6 +57,11 @@ fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     out.push((value & 0x7f) as u8);
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "callers give at the most 8")]
+fn low_byte(value: u32) -> u8 {
+    value as u8
+}
+
 fn zigzag(value: i64) -> u64 {
     (value << 1 ^ value >> 63).cast_unsigned()
 }
@@ -99,7 +104,7 @@ impl SamplesEncoder {
 
     pub(crate) fn push(&mut self, out: &mut Vec<u8>, series: u32, t_ms: i64, value: f64) {
         let bits = value.to_bits();
-        let len = 8 - bits.trailing_zeros() / 8;
+        let len = 8 - low_byte(bits.trailing_zeros() / 8);
         let near = series == self.last.wrapping_add(1);
         let head = if near {
             0
@@ -109,14 +114,14 @@ impl SamplesEncoder {
             2
         };
         let moved = t_ms != self.t_ms;
-        out.push(head | u8::from(moved) << 2 | (len as u8) << 3);
+        out.push(head | u8::from(moved) << 2 | len << 3);
         if head == 2 {
             put_varint(out, zigzag(i64::from(series) - i64::from(self.last)));
         }
         if moved {
             put_varint(out, zigzag(t_ms.wrapping_sub(self.t_ms)));
         }
-        out.extend_from_slice(&bits.to_be_bytes()[..len as usize]);
+        out.extend_from_slice(&bits.to_be_bytes()[..usize::from(len)]);
         self.last = series;
         self.t_ms = t_ms;
     }

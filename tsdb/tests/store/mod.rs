@@ -1,4 +1,6 @@
 //! What the tests of the whole store share: a store in a simulated folder and its contents as a map.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop here")]
+#![allow(dead_code, reason = "each test file uses its part")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
