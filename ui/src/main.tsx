@@ -5,7 +5,7 @@ import './style/frame.css';
 import './style/panels.css';
 import { render } from 'preact';
 import { App } from './app';
-import { loadServer } from './server';
+import { loadHosts, loadServer } from './server';
 import { startTheme } from './theme';
 import { go } from './url';
 
@@ -30,6 +30,9 @@ function followLinks(): void {
 
 startTheme();
 followLinks();
-void loadServer(new AbortController().signal);
+const never = new AbortController().signal;
+void loadServer(never);
+// A page that fails to load says so itself; the name of the server can wait for the next refresh.
+loadHosts(never).catch(() => undefined);
 const root = document.getElementById('app');
 if (root) render(<App />, root);

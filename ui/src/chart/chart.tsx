@@ -58,12 +58,10 @@ export function Chart(props: ChartProps) {
 
   return (
     <div class="chart">
-      <div
+      <figure
         class="plot"
         ref={into}
         style={{ height: `${height}px` }}
-        role="group"
-        aria-roledescription="chart"
         aria-label={describe(props)}
         // biome-ignore lint/a11y/noNoninteractiveTabindex: the arrow keys move the cursor over the chart
         tabIndex={0}

@@ -18,6 +18,8 @@ export interface QueryState {
 interface QueryRowProps {
   name: string;
   text: string;
+  /** Changes when `text` came from elsewhere than the editor, which must then take it over. */
+  given: number;
   state: QueryState | undefined;
   removable: boolean;
   onChange: (text: string) => void;
@@ -66,7 +68,7 @@ export function QueryRow(props: QueryRowProps) {
 }
 
 /** A plain text field until the editor has arrived, so that typing can begin at once. */
-function EditorBox({ name, text, onChange, onRun, onFocus }: QueryRowProps) {
+function EditorBox({ name, text, given, onChange, onRun, onFocus }: QueryRowProps) {
   const host = useRef<HTMLDivElement>(null);
   const plain = useRef<HTMLTextAreaElement>(null);
   const editor = useRef<Editor | null>(null);
@@ -99,7 +101,8 @@ function EditorBox({ name, text, onChange, onRun, onFocus }: QueryRowProps) {
     };
   }, [label, ready]);
 
-  useEffect(() => editor.current?.set(text), [text]);
+  // Not on every change of `text`: an echo of fast typing would undo what was typed since.
+  useEffect(() => editor.current?.set(latest.current.text), [given]);
 
   return (
     <div class="editor">

@@ -1,5 +1,6 @@
 /** What a query gave: as a chart, as a table, and what it cost the server. */
 
+import { useMemo } from 'preact/hooks';
 import type { QueryCost, Row, Sample } from '../api';
 import { Chart } from '../chart/chart';
 import type { Window } from '../chart/plot';
@@ -57,7 +58,7 @@ function unitOf(exprs: string[]): Unit {
 }
 
 export function Graph({ shown }: { shown: Shown }) {
-  const frame = toFrame(shown);
+  const frame = useMemo(() => toFrame(shown), [shown]);
   return (
     <Chart
       title={shown.exprs.join('; ')}

@@ -18,7 +18,11 @@ const MOST_HITS = 30;
 const open = signal(false);
 
 /** Given as a spread: the checkers take an input of this role for one with a `<datalist>`. */
-const COMBOBOX: Record<string, string> = { role: 'combobox' };
+const COMBOBOX: Record<string, string> = {
+  role: 'combobox',
+  'aria-expanded': 'true',
+  'aria-controls': 'search-hits',
+};
 
 export function openSearch(): void {
   open.value = true;
@@ -123,8 +127,6 @@ function SearchBox() {
         type="text"
         {...COMBOBOX}
         aria-label="Search pages and metrics"
-        aria-expanded="true"
-        aria-controls="search-hits"
         aria-activedescendant={found.length > 0 ? `hit-${at.value}` : undefined}
         placeholder="Pages and metrics"
         autocomplete="off"

@@ -19,6 +19,8 @@ import { range, route, setParams } from '../url';
 interface Draft {
   id: number;
   text: string;
+  /** Counts how often the text came from the URL and not from typing. */
+  given: number;
 }
 
 interface Results {
@@ -110,7 +112,7 @@ function useDrafts(queries: string[]): Signal<Draft[]> {
   const next = useRef(0);
   const make = (text: string): Draft => {
     next.current += 1;
-    return { id: next.current, text };
+    return { id: next.current, text, given: 0 };
   };
   const drafts = useSignal<Draft[]>([]);
   const key = JSON.stringify(queries);
@@ -119,7 +121,11 @@ function useDrafts(queries: string[]): Signal<Draft[]> {
     applied.current = key;
     const texts = queries.length > 0 ? queries : [''];
     const old = drafts.peek();
-    drafts.value = texts.map((text, i) => (old[i] ? { ...old[i], text } : make(text)));
+    drafts.value = texts.map((text, i) => {
+      const draft = old[i];
+      if (!draft) return make(text);
+      return draft.text === text ? draft : { ...draft, text, given: draft.given + 1 };
+    });
   }
   return drafts;
 }
@@ -170,6 +176,7 @@ export function Explore() {
               key={draft.id}
               name={String.fromCharCode(65 + (i % 26))}
               text={draft.text}
+              given={draft.given}
               state={
                 results.value.shown?.exprs[i] === draft.text.trim()
                   ? results.value.states[i]
@@ -198,7 +205,7 @@ export function Explore() {
               class="control"
               onClick={() => {
                 const id = Math.max(...drafts.peek().map((d) => d.id)) + 1000;
-                drafts.value = [...drafts.peek(), { id, text: '' }];
+                drafts.value = [...drafts.peek(), { id, text: '', given: 0 }];
               }}
             >
               <Icon name="plus" />

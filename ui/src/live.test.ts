@@ -1,0 +1,63 @@
+// @vitest-environment node
+import { beforeAll, describe, expect, test, vi } from 'vitest';
+
+// The page's parts watch the screen; here there is none.
+vi.stubGlobal('IntersectionObserver', class {});
+vi.stubGlobal('localStorage', { getItem: () => null, setItem: () => undefined });
+
+let live: typeof import('./live');
+beforeAll(async () => {
+  live = await import('./live');
+});
+
+describe('a query is filled in', () => {
+  test.each([
+    ['node_load1{$host}', 15, '', 'node_load1{job="node-exporter"}'],
+    ['rate(x{$host,a="b"}[$rate])', 300, '', 'rate(x{job="node-exporter",a="b"}[315s])'],
+    ['up{$host}', 15, 'a"b:9100', 'up{job="node-exporter",instance="a\\"b:9100"}'],
+  ])('%s', (expr, step, instance, want) => expect(live.fill(expr, step, instance)).toBe(want));
+});
+
+describe('a range query', () => {
+  test('asks for the whole range once, and then for what is new', async () => {
+    const asked: { start: string | null; end: string | null }[] = [];
+    vi.stubGlobal('fetch', async (_: string, init: { body: URLSearchParams }) => {
+      const [start, end] = [init.body.get('start'), init.body.get('end')];
+      asked.push({ start, end });
+      const values: [number, string][] = [];
+      for (let t = Number(start); t <= Number(end); t += 10) values.push([t, String(t)]);
+      const body = {
+        status: 'success',
+        data: { resultType: 'matrix', result: [{ metric: {}, values }] },
+      };
+      return new Response(JSON.stringify(body));
+    });
+    const query = new live.RangeQuery();
+    const signal = new AbortController().signal;
+    await query.load('up', { start: 0, end: 100, step: 10 }, signal);
+    const rows = await query.load('up', { start: 10, end: 110, step: 10 }, signal);
+    await query.load('down', { start: 10, end: 110, step: 10 }, signal);
+    expect(asked).toEqual([
+      { start: '0', end: '100' },
+      { start: '80', end: '110' },
+      { start: '10', end: '110' },
+    ]);
+    expect(rows[0]?.values).toEqual([10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110]);
+  });
+
+  test('passes on what the server says is wrong', async () => {
+    vi.stubGlobal('fetch', async () => {
+      const body = { status: 'error', errorType: 'bad_data', error: '1:4: parse error: oh' };
+      return new Response(JSON.stringify(body), { status: 400 });
+    });
+    const load = new live.RangeQuery().load(
+      'x',
+      { start: 0, end: 10, step: 10 },
+      new AbortController().signal,
+    );
+    await expect(load).rejects.toMatchObject({
+      kind: 'bad_data',
+      position: { line: 1, column: 4 },
+    });
+  });
+});
