@@ -1,6 +1,6 @@
 //! The scrape loops: a task a target, each on its own beat.
 //!
-//! Beats are fixed to the clock: target `h` is scraped at the times `k * interval + h mod interval`, where `h` is a hash of its name,
+//! Beats are fixed to the clock: a target is scraped at the times `k * interval + offset`, its offset made from a hash of its name,
 //! so that targets are spread over the interval and keep their place over restarts. Samples get the beat's time as long as the
 //! loop is hardly late, so that timestamps of a series form a regular grid, which costs next to nothing in a block.
 
