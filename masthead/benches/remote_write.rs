@@ -11,8 +11,8 @@
 
 use std::hint::black_box;
 use std::sync::Arc;
-use std::time::Instant;
 
+use masthead::clock;
 use masthead::ingest::{CommitError, CommitOutcome, Sink};
 use masthead::remote_write::Receiver;
 use model::{Batch, SeriesKey, SeriesRef};
@@ -110,19 +110,19 @@ fn main() {
             .expect("a good request")
             .samples
     };
-    let start = Instant::now();
+    let start = clock::instant();
     bodies.iter().for_each(|body| {
         black_box(receive(body));
     });
     let new = start.elapsed();
-    let start = Instant::now();
+    let start = clock::instant();
     let mut samples = 0;
     for _ in 0..ROUNDS {
         samples += bodies.iter().map(|body| receive(black_box(body))).sum::<usize>();
     }
     let known = start.elapsed();
     let mut decoded = Vec::new();
-    let start = Instant::now();
+    let start = clock::instant();
     for _ in 0..ROUNDS {
         for body in &bodies {
             decoded.resize(snap::raw::decompress_len(body).expect("snappy"), 0);

@@ -1,6 +1,6 @@
 //! The scrape loops: a task a target, each on its own beat.
 //!
-//! Beats are fixed to the clock: target `h` is scraped at the times `k * interval + h mod interval`, where `h` is a hash of its name,
+//! Beats are fixed to the clock: a target is scraped at the times `k * interval + offset`, its offset made from a hash of its name,
 //! so that targets are spread over the interval and keep their place over restarts. Samples get the beat's time as long as the
 //! loop is hardly late, so that timestamps of a series form a regular grid, which costs next to nothing in a block.
 
@@ -172,6 +172,17 @@ impl Beat {
         t_ms - since + self.interval_ms
     }
 
+    /// The beat that follows one: never the same again, and never further away than an interval, as a clock that was set
+    /// back by a day must not stop the scrapes for a day.
+    fn next(self, due_ms: i64, now_ms: i64) -> i64 {
+        let next = self.after(now_ms.max(due_ms));
+        if next - now_ms > 2 * self.interval_ms {
+            self.after(now_ms)
+        } else {
+            next
+        }
+    }
+
     /// The stamp of a scrape that was due and begins now: the beat when it is at most a hundredth of the interval late.
     fn stamp(self, due_ms: i64, now_ms: i64) -> i64 {
         let tolerance = (self.interval_ms / 100).max(2);
@@ -245,7 +256,7 @@ impl ScrapeLoop {
             };
             work = self.store(work, t_ms, started, fetched).await;
             // After a scrape longer than the interval, or a sleep of the machine, beats are left out, not made up for.
-            due = self.beat.after(clock::now_ms().max(due));
+            due = self.beat.next(due, clock::now_ms());
         }
         let sink = self.sink.clone();
         let now = clock::now_ms();

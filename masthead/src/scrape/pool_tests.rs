@@ -346,6 +346,14 @@ fn beats_are_spread_and_regular() {
     ] {
         assert_eq!(beat.after(now), next, "{now}");
     }
+    for (due, now, next) in [
+        (3_000, 3_200, 13_000),
+        (3_000, 2_990, 13_000),
+        (3_000, 43_100, 53_000),
+        (103_000, 3_100, 13_000),
+    ] {
+        assert_eq!(beat.next(due, now), next, "{due} {now}");
+    }
     for (due, now, stamp) in [
         (3_000, 3_000, 3_000),
         (3_000, 3_100, 3_000),
