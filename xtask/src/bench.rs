@@ -4,6 +4,8 @@
 //! - `query`: dashboard queries over those samples: the median of ten.
 //! - `memory`: a host watched for some minutes (`--minutes N`): memory and CPU.
 //!
+//! `--only ENGINE` measures one; `--steps N` shortens the first two (2858 steps of 15 s are the whole).
+//!
 //! The requests are made once, before any server starts, and read from a file while it is measured.
 
 mod load;
@@ -56,7 +58,6 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
             .args(args);
         return shell::run(&mut again);
     }
-    shell::run(shell::cargo().args(["build", "--release", "--locked", "--quiet", "-p", "masthead"]))?;
     let mut engines = vec![Engine::Masthead];
     if args.iter().any(|arg| arg == "--peers") {
         engines.extend([Engine::VictoriaMetrics, Engine::Prometheus]);
@@ -65,16 +66,24 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
         engines = [Engine::Masthead, Engine::VictoriaMetrics, Engine::Prometheus].into();
         engines.retain(|engine| engine.name() == only);
     }
+    if engines.contains(&Engine::Masthead) {
+        shell::run(shell::cargo().args(["build", "--release", "--locked", "--quiet", "-p", "masthead"]))?;
+    }
+    let steps = value_of(args, "--steps")
+        .map_or(Ok(load::STEPS), str::parse)
+        .context("--steps wants a number")?;
     match args.first().map(String::as_str) {
-        Some("ingest") => ingest(&engines, false),
-        Some("query") => ingest(&engines, true),
+        Some("ingest") => ingest(&engines, steps, false),
+        Some("query") => ingest(&engines, steps, true),
         Some("memory") => {
             let minutes = value_of(args, "--minutes")
                 .map_or(Ok(5), str::parse)
                 .context("--minutes wants a number")?;
             memory(&engines, minutes)
         }
-        _ => bail!("usage: cargo xtask bench ingest|query|memory [--peers] [--only ENGINE] [--minutes N]"),
+        _ => bail!(
+            "usage: cargo xtask bench ingest|query|memory [--peers] [--only ENGINE] [--steps N] [--minutes N]"
+        ),
     }
 }
 
@@ -107,8 +116,8 @@ impl Table {
 }
 
 /// Loads each engine; then, if asked, times the queries.
-fn ingest(engines: &[Engine], and_query: bool) -> Result<()> {
-    let work = load::Work::prepare(&shell::target_dir().join("bench"))?;
+fn ingest(engines: &[Engine], steps: u32, and_query: bool) -> Result<()> {
+    let work = load::Work::prepare(&shell::target_dir().join("bench"), steps)?;
     let mut writes = Table {
         head: [
             "engine",
@@ -187,8 +196,25 @@ const QUERIES: &[(&str, &str)] = &[
     ),
 ];
 
+/// Waits until the last samples can be queried: VictoriaMetrics shows what it has taken a second or two later.
+fn wait_until_visible(server: &Server, end: i64) -> Result<()> {
+    let began = Instant::now();
+    let path = format!("/api/v1/query?query=count(container_metric_0)&nocache=1&time={end}");
+    loop {
+        let answer = http::get(&server.address, &path)?.json()?;
+        if answer["data"]["result"][0]["value"][1].as_str() == Some("2000") {
+            return Ok(());
+        }
+        if began.elapsed() > Duration::from_secs(60) {
+            bail!("the samples cannot be queried 60 s after they were taken: {answer}");
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
 /// Milliseconds of each query, the median of ten.
 fn time_queries(server: &Server, end: i64) -> Result<Vec<f64>> {
+    wait_until_visible(server, end)?;
     let mut medians = Vec::new();
     for (name, query) in QUERIES {
         let (start, end) = ((end - 12 * 3600).to_string(), end.to_string());

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! target/bench/requests-N   for connection N: [u32 length, little endian][snappy body] ...
-//! target/bench/end          the time of the last sample, seconds; a day later the work is made anew
+//! target/bench/made         steps, and the time of the last sample in seconds; a day later it is made anew
 //! ```
 
 use std::fs::{self, File};
@@ -23,7 +23,8 @@ const NODES: u32 = 20;
 const APPS: u32 = 100;
 const METRICS: u32 = 7;
 const SERIES: u32 = NODES * APPS * METRICS;
-const STEPS: u32 = 2858;
+/// How many samples a series has, unless the command line says otherwise.
+pub(super) const STEPS: u32 = 2858;
 const STEP_S: u32 = 15;
 /// What Prometheus' own sender puts into a request.
 const SAMPLES_PER_REQUEST: usize = 2000;
@@ -34,21 +35,24 @@ const LEAD_STEPS: u32 = 40;
 #[derive(Debug)]
 pub(super) struct Work {
     folder: PathBuf,
+    steps: u32,
     end_s: i64,
 }
 
 impl Work {
     /// Makes the requests, unless those of today are there.
-    pub(super) fn prepare(folder: &Path) -> Result<Self> {
+    pub(super) fn prepare(folder: &Path, steps: u32) -> Result<Self> {
         let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs())?;
-        let stamp = folder.join("end");
-        if let Some(end_s) = fs::read_to_string(&stamp)
-            .ok()
+        let stamp = folder.join("made");
+        let made = fs::read_to_string(&stamp).unwrap_or_default();
+        if let Some(end_s) = made
+            .strip_prefix(&format!("{steps} "))
             .and_then(|text| text.parse::<i64>().ok())
             && now - end_s < 86_400
         {
             return Ok(Self {
                 folder: folder.to_path_buf(),
+                steps,
                 end_s,
             });
         }
@@ -56,11 +60,12 @@ impl Work {
         fs::create_dir_all(folder)?;
         let end_s = now / 60 * 60 - 60;
         for connection in 0..CONNECTIONS {
-            write_requests(&path(folder, connection), connection, end_s)?;
+            write_requests(&path(folder, connection), connection, steps, end_s)?;
         }
-        fs::write(stamp, end_s.to_string())?;
+        fs::write(stamp, format!("{steps} {end_s}"))?;
         Ok(Self {
             folder: folder.to_path_buf(),
+            steps,
             end_s,
         })
     }
@@ -71,12 +76,8 @@ impl Work {
     }
 
     /// How many samples there are.
-    #[expect(
-        clippy::unused_self,
-        reason = "it is a property of the work, whose size is fixed today"
-    )]
     pub(super) fn samples(&self) -> f64 {
-        f64::from(SERIES) * f64::from(STEPS)
+        f64::from(SERIES) * f64::from(self.steps)
     }
 
     /// Sends everything over all connections.
@@ -115,7 +116,7 @@ impl Work {
         let mut stream = Connection::open(address)?;
         let requests = requests_per_step();
         let mut body = Vec::new();
-        for step in 0..STEPS {
+        for step in 0..self.steps {
             while progress
                 .iter()
                 .any(|other| other.load(Ordering::Relaxed) + LEAD_STEPS < step)
@@ -221,15 +222,15 @@ impl Source {
     }
 }
 
-fn write_requests(path: &Path, connection: u32, end_s: i64) -> Result<()> {
+fn write_requests(path: &Path, connection: u32, steps: u32, end_s: i64) -> Result<()> {
     let mut out = BufWriter::with_capacity(1 << 20, File::create(path)?);
     let mut sources: Vec<Source> = (0..SERIES)
         .filter(|n| n % CONNECTIONS == connection)
         .map(|n| Source::new(n / METRICS / APPS, n / METRICS % APPS, n % METRICS))
         .collect();
     let mut encoder = snap::raw::Encoder::new();
-    for step in 0..STEPS {
-        let timestamp_ms = (end_s - i64::from((STEPS - 1 - step) * STEP_S)) * 1000;
+    for step in 0..steps {
+        let timestamp_ms = (end_s - i64::from((steps - 1 - step) * STEP_S)) * 1000;
         for chunk in sources.chunks_mut(SAMPLES_PER_REQUEST) {
             let mut message = Vec::with_capacity(SAMPLES_PER_REQUEST * 256);
             for source in chunk {

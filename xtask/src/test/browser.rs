@@ -10,8 +10,8 @@ use super::{Selection, Tally, missing};
 use crate::server::{self, Server, TempDir};
 use crate::{http, shell, ui};
 
-/// How many scrapes the pages want before charts have lines.
-const SCRAPES: u32 = 3;
+/// How many scrapes the pages want before charts have lines: a minute of them.
+const SCRAPES: u32 = 5;
 
 pub(super) fn run(_: &Selection) -> Result<Tally> {
     let chromium = ui::require_node()
@@ -62,13 +62,13 @@ fn wait_for_scrapes(server: &Server) -> Result<()> {
     }
 }
 
-/// The script's checks, from the lines `ok NAME` and `FAIL NAME`; without any, the run counts as one.
+/// The script's checks, from the lines `ok NAME` and `FAILED NAME`; without any, the run counts as one.
 fn read_totals(text: &str, success: bool) -> Tally {
     let mut tally = Tally::default();
     for line in text.lines().map(str::trim) {
-        if line.starts_with("ok ") || line.starts_with("ok: ") {
+        if line.starts_with("ok ") {
             tally.passed += 1;
-        } else if let Some(name) = line.strip_prefix("FAIL ").or(line.strip_prefix("not ok ")) {
+        } else if let Some(name) = line.strip_prefix("FAILED ").map(str::trim_start) {
             tally.failed.push(format!("browser: {name}"));
         }
     }
@@ -86,7 +86,10 @@ mod tests {
 
     #[test]
     fn the_scripts_checks_are_counted() {
-        let some = read_totals("ok overview\nok explore\nFAIL phone: a console error\n", false);
+        let some = read_totals(
+            "ok     overview\nok     explore\nFAILED phone: a console error\n2 passed, 1 failed, 0 skipped\n",
+            false,
+        );
         assert_eq!(some.to_string(), "2 passed, 1 failed, 0 skipped");
         assert_eq!(
             read_totals("crashed", false).to_string(),
