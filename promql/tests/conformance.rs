@@ -19,7 +19,8 @@ use promql::script::{self, MemoryStore};
 mod tree;
 use tree::normalised;
 
-/// How many evaluations of each script must pass. A change that makes fewer pass is an error; one that makes more pass raises the number here.
+/// How many evaluations of each script must pass. A change that makes fewer pass is an error; one that makes
+/// more pass raises the number here.
 const FLOORS: [(&str, usize); 12] = [
     ("aggregators.test", 155),
     ("duration_expression.test", 59),

@@ -176,7 +176,8 @@ proptest! {
 
     #[test]
     fn printed_queries_are_read_as_the_same(text in vector()) {
-        // Made at random, some are refused (a grouping in a comparison, the same label twice, a name that is set twice ...).
+        // Made at random, some are refused (a grouping in a comparison, the same label twice, a name that is set
+        // twice ...).
         let Ok(expr) = parse(&text) else { return Err(TestCaseError::reject("not a query")) };
         for printed in [format(&expr), pretty(&expr)] {
             let again = parse(&printed).map_err(|e| TestCaseError::fail(format!("{text} -> {printed}: {e}")))?;

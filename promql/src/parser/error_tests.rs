@@ -50,6 +50,11 @@ fn faults_of_the_grammar() {
     check("a + fill_left(1) fill_left(2) b", "1:18: unexpected <fill_left>");
     check("a + fill(x) b", "1:10: unexpected identifier \"x\"");
     check("]", "1:1: unexpected right bracket ']'");
+    check("a - on(b) ignoring(c) d", "1:11: unexpected <ignoring>");
+    check("++-++-+-+-<", "1:11: unexpected <op:<>");
+    check("e-+=/(0)", "1:4: unexpected \"=\"");
+    check("@@", "1:1: unexpected <op:@>");
+    check("count(a by (b))", "1:9: unexpected <by> in aggregation");
     check("}", "1:1: unexpected character: '}'");
 }
 
@@ -147,7 +152,7 @@ fn faults_of_strings() {
 fn faults_of_ranges_and_modifiers() {
     check("foo[5mm]", "1:5: bad number or duration syntax: \"5mm\"");
     check("foo[5m1]", "1:5: bad number or duration syntax: \"5m1\"");
-    check("foo[5m:1hs]", "1:8: not a valid duration string: \"1hs\"");
+    check("foo[5m:1hs]", "1:8: unknown unit \"hs\" in duration \"1hs\"");
     check("foo[5m1h]", "1:5: not a valid duration string: \"5m1h\"");
     check("foo[0m]", "1:5: duration must be greater than 0");
     check("foo[-1]", "1:5: duration must be greater than 0");

@@ -32,13 +32,20 @@ pub fn parse_duration(text: &str) -> Result<i64, String> {
         let (number, tail) = rest.split_at(digits);
         let letters = tail.len() - tail.trim_start_matches(|c: char| c.is_ascii_alphabetic()).len();
         let (unit, tail) = tail.split_at(letters);
+        if number.is_empty() || unit.is_empty() {
+            return Err(invalid());
+        }
+        if UNITS.iter().all(|(name, _)| *name != unit) {
+            return Err(format!(
+                "unknown unit {} in duration {}",
+                quote(unit),
+                quote(text)
+            ));
+        }
         let at = units
             .iter()
             .position(|(name, _)| *name == unit)
             .ok_or_else(invalid)?;
-        if number.is_empty() {
-            return Err(invalid());
-        }
         let too_long = || "duration out of range".to_owned();
         let part = number
             .parse::<i64>()
@@ -144,6 +151,7 @@ mod tests {
         check("5", "not a valid duration string: \"5\"");
         check("5m1h", "not a valid duration string: \"5m1h\"");
         check("m", "not a valid duration string: \"m\"");
+        check("5y1hs", "unknown unit \"hs\" in duration \"5y1hs\"");
         check("1h-5m", "not a valid duration string: \"1h-5m\"");
         check("294y", "duration out of range");
         check("99999999999999999999y", "duration out of range");

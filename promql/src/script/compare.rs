@@ -82,7 +82,7 @@ fn matrix(eval: &Eval, got: &[Series]) -> Outcome {
         let Some(want) = eval.series.iter().find(|want| want.labels == series.labels) else {
             return fail();
         };
-        let times = (0..).map(|at| start + step.saturating_mul(at));
+        let times = (0..).map(|at| start.saturating_add(step.saturating_mul(at)));
         let mut points = series.points.iter();
         for (item, t) in want.items.iter().zip(times) {
             if matches!(item, Item::Omitted) {

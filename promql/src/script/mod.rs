@@ -4,8 +4,10 @@
 //!   text --syntax--> commands --run--> store (load, clear) and engine (eval) --compare--> ScriptReport
 //! ```
 //!
-//! A fault in one command is a failure of that command; the rest of the script still runs. As upstream, an instant evaluation is also
-//! done as a range query around its time, and with `@` set on all its selectors at other times, which must give the same.
+//! A fault in one command is a failure of that command; the rest of the script still runs. As upstream, an
+//! instant evaluation is also
+//! done as a range query around its time, and with `@` set on all its selectors at other times, which must give
+//! the same.
 
 mod at;
 mod compare;

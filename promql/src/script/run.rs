@@ -165,8 +165,8 @@ fn run_instant(eval: &Eval, expr: &Expr, t: i64, store: &dyn ScriptStore) -> Out
 /// The same as the middle step of a range query.
 fn run_around(eval: &Eval, expr: &Expr, t: i64, scalar: bool, store: &dyn ScriptStore) -> Outcome {
     let grid = Grid {
-        start_ms: t - RANGE_STEP_MS,
-        end_ms: t + RANGE_STEP_MS,
+        start_ms: t.saturating_sub(RANGE_STEP_MS),
+        end_ms: t.saturating_add(RANGE_STEP_MS),
         step_ms: RANGE_STEP_MS,
     };
     let series = match evaluate(expr, grid, false, store) {

@@ -1,6 +1,7 @@
 //! One line of a script: a series and its values in expanding notation.
 //!
-//! `1+2x3` is 1, 3, 5, 7; `5x3` is 5 four times; `_` is a sample that is missing, `_x3` three of them; `stale` is a staleness marker;
+//! `1+2x3` is 1, 3, 5, 7; `5x3` is 5 four times; `_` is a sample that is missing, `_x3` three of them; `stale`
+//! is a staleness marker;
 //! `{{...}}` is a native histogram and expands likewise.
 
 use std::sync::Arc;
