@@ -1,8 +1,7 @@
 //! `ast` to text, as Prometheus prints it: on one line ([`format`]), or over several when it is long ([`pretty`]).
 //!
 //! What is printed can be parsed and gives the same tree, but for spans, the order of matchers (sorted here, as
-//! upstream does)
-//! and the spelling of numbers and durations.
+//! upstream does) and the spelling of numbers and durations.
 
 use std::fmt::{self, Write as _};
 

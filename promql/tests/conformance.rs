@@ -25,7 +25,7 @@ const FLOORS: [(&str, usize); 12] = [
     ("aggregators.test", 155),
     ("duration_expression.test", 59),
     ("functions.test", 410),
-    ("histograms.test", 96),
+    ("histograms.test", 97),
     ("limit.test", 37),
     ("literals.test", 25),
     ("native_histograms.test", 58),

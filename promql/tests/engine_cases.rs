@@ -378,6 +378,16 @@ fn limits_and_cancelling_end_a_query() {
         }
     }
     assert_eq!(run(&Options::default(), &cancel), Ok(()));
+    for query in [
+        "sum_over_time(vector(1)[100y:1ms])",
+        "count_over_time(errors[100y:1ms])",
+        "max_over_time(vector(time())[200y:1ms])",
+    ] {
+        match store.ask(query, Grid::instant(i64::MAX / 2), true) {
+            Err(EvalError::Limit(text)) => assert!(text.contains("too many samples"), "{text}"),
+            other => panic!("{query}: {other:?}"),
+        }
+    }
     cancel.cancel(CancelReason::HungUp);
     assert_eq!(
         run(&Options::default(), &cancel),

@@ -121,6 +121,15 @@ pub(crate) fn go_float(value: f64, threshold: i32) -> String {
     format!("{value}")
 }
 
+/// A float in Go's shortest form without any exponent.
+pub(crate) fn go_f(value: f64) -> String {
+    if value.is_finite() {
+        format!("{value}")
+    } else {
+        go_g(value)
+    }
+}
+
 /// Labels as Go's `Labels.String` prints them, the name as a label like any other.
 pub(crate) fn go_labels(labels: &Labels) -> String {
     let pairs: Vec<String> = labels
@@ -148,6 +157,13 @@ mod tests {
             (999_999.0, "999999"),
         ] {
             assert_eq!(go_g(value), want);
+        }
+        for (value, want) in [
+            (0.000_01, "0.00001"),
+            (1e21, "1000000000000000000000"),
+            (f64::INFINITY, "+Inf"),
+        ] {
+            assert_eq!(go_f(value), want);
         }
     }
 

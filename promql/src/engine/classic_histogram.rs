@@ -284,18 +284,23 @@ fn bucket_fraction(lower: f64, upper: f64, buckets: &[Bucket]) -> f64 {
         return 0.0;
     }
     let rank_of = |value: f64| {
-        let (mut rank, mut start) = (0.0, f64::NEG_INFINITY);
-        for (at, bucket) in buckets.iter().enumerate() {
+        // With a lowest bound above 0, nothing is taken to lie below 0.
+        let lowest = if buckets.first().is_some_and(|b| b.upper > 0.0) {
+            0.0
+        } else {
+            f64::NEG_INFINITY
+        };
+        let (mut rank, mut start) = (0.0, lowest);
+        for bucket in buckets {
             if start >= value {
                 return rank;
             }
             if bucket.upper > value {
-                let from = if at == 0 && bucket.upper > 0.0 { 0.0 } else { start };
                 // Within a bucket without a lower end nothing can be said: it counts as below, as upstream has it.
-                if from == f64::NEG_INFINITY {
+                if start == f64::NEG_INFINITY {
                     return bucket.count;
                 }
-                return rank + (bucket.count - rank) * (value - from) / (bucket.upper - from);
+                return rank + (bucket.count - rank) * (value - start) / (bucket.upper - start);
             }
             (rank, start) = (bucket.count, bucket.upper);
         }
@@ -351,6 +356,8 @@ mod tests {
             (f64::NEG_INFINITY, f64::INFINITY, 1.0),
             (2.0, f64::INFINITY, 0.5),
             (2.0, 1.0, 0.0),
+            (-10.0, -5.0, 0.0),
+            (-10.0, 0.5, 0.125),
         ] {
             assert_eq!(bucket_fraction(lower, upper, &b), want, "{lower} {upper}");
         }

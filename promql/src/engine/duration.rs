@@ -46,7 +46,7 @@ fn seconds(expr: &DurationExpr, query: &Grid) -> Result<f64, String> {
                 ms_to_seconds(query.step_ms)
             }
         }
-        DurationKind::Range => ms_to_seconds(query.end_ms - query.start_ms),
+        DurationKind::Range => ms_to_seconds(query.end_ms.saturating_sub(query.start_ms)),
         DurationKind::Min(a, b) => seconds(a, query)?.min(seconds(b, query)?),
         DurationKind::Max(a, b) => seconds(a, query)?.max(seconds(b, query)?),
         DurationKind::Unary(UnaryOp::Plus, inner) | DurationKind::Paren(inner) => seconds(inner, query)?,

@@ -148,6 +148,8 @@ impl<'a> Evaluator<'a> {
         self.stop_if_asked()?;
         let before = self.held;
         let steps = grid.steps();
+        // Before anything of this length is made: a subquery can ask for more steps than memory holds.
+        self.check_load(steps)?;
         let data = if steps > 1 && is_step_invariant(expr) {
             let once = Grid {
                 end_ms: grid.start_ms,

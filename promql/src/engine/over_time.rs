@@ -57,6 +57,15 @@ pub(crate) fn avg(window: &Window<'_>, scene: &mut Scene<'_, '_>) -> Out {
     if !unmixed(window, scene) {
         return None;
     }
+    let mut sum = Kahan::default();
+    for value in window.values {
+        sum.add(*value);
+    }
+    // A finite sum never overflowed on its way, so the plain mean is the one that `Mean` would give.
+    if sum.sum.is_finite() {
+        let n = count(window.values.len());
+        return float(sum.sum / n + sum.lost / n);
+    }
     let mut mean = Mean::default();
     for value in window.values {
         mean.add(*value);
@@ -310,7 +319,7 @@ fn regression(window: &Window<'_>, origin_ms: i64) -> (f64, f64) {
         Kahan::default(),
     );
     for (t, y) in window.t_ms.iter().zip(window.values) {
-        let x = ms_to_seconds(t - origin_ms);
+        let x = ms_to_seconds(t.saturating_sub(origin_ms));
         x_sum.add(x);
         y_sum.add(*y);
         xy_sum.add(x * y);

@@ -7,7 +7,7 @@ use model::Labels;
 
 use super::Grid;
 use super::aggregate::Groups;
-use super::annotation::go_float;
+use super::annotation::{go_f, go_float};
 use super::column::{ABSENT, Row, is_float, is_histogram, present};
 use super::evaluator::{Data, Evaluator, Fallible, fail, unsupported};
 use super::over_time::{index, nan_first, quantile};
@@ -206,7 +206,7 @@ impl Evaluator<'_> {
                         let labels = if hidden {
                             base.clone()
                         } else {
-                            base.with(&label, &go_float(*value, i32::MAX))
+                            base.with(&label, &go_f(*value))
                         };
                         *found.entry(labels.clone()).or_insert_with(|| {
                             out.push(Row::absent(labels, row.drop_name, grid.steps()));

@@ -52,9 +52,9 @@ fn extrapolated(
             result += window.values[reset - window.base - 1];
         }
     }
-    let mut to_start = ms_to_seconds(first_ms - window.start_ms);
-    let mut to_end = ms_to_seconds(window.end_ms - last_ms);
-    let sampled = ms_to_seconds(last_ms - first_ms);
+    let mut to_start = ms_to_seconds(first_ms.saturating_sub(window.start_ms));
+    let mut to_end = ms_to_seconds(window.end_ms.saturating_sub(last_ms));
+    let sampled = ms_to_seconds(last_ms.saturating_sub(first_ms));
     let mean_distance = sampled / count(window.values.len() - 1);
     let threshold = mean_distance * 1.1;
     if to_start >= threshold {
@@ -71,7 +71,7 @@ fn extrapolated(
     }
     let mut factor = (sampled + to_start + to_end) / sampled;
     if per_second {
-        factor /= ms_to_seconds(window.end_ms - window.start_ms);
+        factor /= ms_to_seconds(window.end_ms.saturating_sub(window.start_ms));
     }
     Some(Value::Float(result * factor))
 }
@@ -103,7 +103,7 @@ fn instant_change(window: &Window<'_>, scene: &mut Scene<'_, '_>, per_second: bo
         last - before
     };
     if per_second {
-        result /= ms_to_seconds(last_ms - before_ms);
+        result /= ms_to_seconds(last_ms.saturating_sub(before_ms));
     }
     Some(Value::Float(result))
 }

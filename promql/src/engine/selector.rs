@@ -160,7 +160,9 @@ fn fill_column(samples: &Samples, grid: &Grid, shift: Shift, lookback: i64, time
             seen += 1;
         }
         let value = match seen.checked_sub(1) {
-            Some(at) if samples.t_ms[at] > reference - lookback && !is_stale(samples.values[at]) => {
+            Some(at)
+                if samples.t_ms[at] > reference.saturating_sub(lookback) && !is_stale(samples.values[at]) =>
+            {
                 if timestamps {
                     ms_to_seconds(samples.t_ms[at])
                 } else if let Some(histogram) = if samples.histograms.is_empty() {

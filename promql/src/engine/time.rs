@@ -35,7 +35,7 @@ pub(crate) fn end(ev: &mut Evaluator<'_>, _: &Call, _: Span, grid: &Grid) -> Fal
 pub(crate) fn range(ev: &mut Evaluator<'_>, _: &Call, _: Span, grid: &Grid) -> Fallible<Data> {
     Ok(Data::Scalar(vec![
         ms_to_seconds(
-            ev.query.end_ms - ev.query.start_ms
+            ev.query.end_ms.saturating_sub(ev.query.start_ms)
         );
         grid.steps()
     ]))

@@ -5,13 +5,13 @@
 
 use std::sync::Arc;
 
-use model::{Histogram, Labels, Samples, is_stale};
+use model::{Cancel, Histogram, Labels, Samples, is_stale};
 
 use super::annotation::Notes;
 use super::column::{ABSENT, HISTOGRAM, Row, is_float, is_histogram};
 use super::evaluator::{Evaluator, Fallible, Hint, RowSink, fail, unsupported};
 use super::selector::{Shift, hints};
-use super::{Grid, Value};
+use super::{EvalError, Grid, Value};
 use crate::ast::{Call, Expr, ExprKind, Selector, Span, ValueType};
 
 /// One series with its samples, floats and histograms apart.
@@ -68,6 +68,8 @@ pub(crate) struct Scene<'n, 'q> {
     pub(crate) fault: &'n mut Option<String>,
     /// Set when the function cannot do native histograms yet.
     pub(crate) lacks_histograms: &'n mut bool,
+    /// Looked at every few steps: windows can be long.
+    pub(crate) cancel: &'n Cancel,
 }
 
 /// A range function: a window to a value, or to nothing.
@@ -320,7 +322,7 @@ impl Evaluator<'_> {
         let spec = self.range_spec(range)?;
         let (mut row, mut scratch, mut lent) = (Row::default(), Vec::new(), 0usize);
         let steps = grid.steps();
-        let limit = self.options.max_samples;
+        let (limit, cancel) = (self.options.max_samples, self.cancel);
         self.each_range(range, grid, Some(call.func.name), &mut |series, notes| {
             let (mut fault, mut lacks_histograms) = (None, false);
             series.find_resets(over.counter);
@@ -337,8 +339,12 @@ impl Evaluator<'_> {
                 scratch: &mut scratch,
                 fault: &mut fault,
                 lacks_histograms: &mut lacks_histograms,
+                cancel,
             };
             let found = fill_row(series, grid, spec, over, &params, &mut scene, &mut row);
+            if let Some(reason) = cancel.reason() {
+                return Err(EvalError::Cancelled(reason));
+            }
             if let Some(message) = fault {
                 return fail(range.span, message);
             }
@@ -372,9 +378,15 @@ fn fill_row(
     scene: &mut Scene<'_, '_>,
     row: &mut Row,
 ) -> bool {
-    let mut found = false;
+    let (mut found, mut stopped) = (false, false);
     series.slide(grid, spec, |step, window| {
         let Some(mut window) = window else { return };
+        if step % 64 == 0 && scene.cancel.reason().is_some() {
+            stopped = true;
+        }
+        if stopped {
+            return;
+        }
         for (slot, column) in window.params.iter_mut().zip(params) {
             *slot = column.get(step).copied().unwrap_or(f64::NAN);
         }

@@ -1,9 +1,8 @@
 //! What follows a selector or subquery: ranges, `offset`, `@`, `anchored`, `smoothed`; and the arithmetic of
 //! durations.
 //!
-//! Within brackets the whole arithmetic of durations stands. After `offset` only one term does: `foo offset 1m +
-//! 2` adds 2
-//! to the offset series, as upstream's grammar decides it.
+//! Within brackets the whole arithmetic of durations stands. After `offset` only one term does: `foo offset 1m
+//! + 2` adds 2 to the offset series, as upstream's grammar decides it.
 
 use super::expr::POW;
 use super::token::{Keyword, Kind, Token};

@@ -67,8 +67,8 @@ impl<'a> Lexer<'a> {
             let rest = self.rest();
             let trimmed = rest.trim_start_matches([' ', '\t', '\n', '\r']);
             self.pos += rest.len() - trimmed.len();
-            // Upstream knows no comments within brackets.
-            if self.in_brackets || !trimmed.starts_with('#') {
+            // Upstream knows no comments between a bracket and the first number.
+            if (self.in_brackets && !self.got_number) || !trimmed.starts_with('#') {
                 return;
             }
             self.pos += trimmed.find(['\n', '\r']).unwrap_or(trimmed.len());

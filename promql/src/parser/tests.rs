@@ -126,6 +126,7 @@ fn durations_are_computed_with() {
         "foo[max_of(min_of(step()+1,1h),1ms)]",
         "foo[max_of(min_of(step() + 1, 1h), 1ms)]",
     );
+    check("foo[5m # a comment\n : 1m]", "foo[5m:1m]");
     check("foo[range():step()/2]", "foo[range():step() / 2]");
     check("foo offset (1h+step())", "foo offset (1h + step())");
     check(

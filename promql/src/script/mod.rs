@@ -5,9 +5,8 @@
 //! ```
 //!
 //! A fault in one command is a failure of that command; the rest of the script still runs. As upstream, an
-//! instant evaluation is also
-//! done as a range query around its time, and with `@` set on all its selectors at other times, which must give
-//! the same.
+//! instant evaluation is also done as a range query around its time, and with `@` set on all its selectors at
+//! other times, which must give the same.
 
 mod at;
 mod compare;

@@ -62,9 +62,8 @@ impl ScriptStore for MemoryStore {
     }
 }
 
-/// Samples as columns. A store of chunks knows of a counter histogram that follows another one in its chunk that
-/// there was no
-/// reset between them, and says so when it is read; the same is noted here.
+/// Samples as columns. A store of chunks knows of a counter histogram that follows another one in its chunk
+/// that there was no reset between them, and says so when it is read; the same is noted here.
 fn columns(samples: BTreeMap<i64, Value>) -> Samples {
     let mut columns = Samples::default();
     let mut before: Option<Arc<Histogram>> = None;

@@ -8,7 +8,7 @@ use promql::engine::{Answer, EvalError, Grid, Options, QueryValue, Series, Value
 
 /// Series in memory.
 #[derive(Debug, Default)]
-pub struct Store(pub BTreeMap<Labels, Samples>);
+pub(crate) struct Store(pub(crate) BTreeMap<Labels, Samples>);
 
 struct Reader(Labels, Samples);
 
@@ -63,8 +63,8 @@ impl Querier for Store {
 
 impl Store {
     /// Adds `selector` with samples of `(t_ms, value)`.
-    pub fn add(&mut self, selector: &str, samples: impl IntoIterator<Item = (i64, f64)>) {
-        let expr = promql::parser::parse(selector).unwrap();
+    pub(crate) fn add(&mut self, selector: &str, samples: impl IntoIterator<Item = (i64, f64)>) {
+        let expr = promql::parser::parse(selector).unwrap_or_else(|e| panic!("{selector}: {e}"));
         let ExprKind::Selector(selector) = expr.kind else {
             panic!("{selector} is not a selector")
         };
@@ -81,7 +81,7 @@ impl Store {
     }
 
     /// Evaluates a query.
-    pub fn ask(&self, query: &str, grid: Grid, instant: bool) -> Result<Answer, EvalError> {
+    pub(crate) fn ask(&self, query: &str, grid: Grid, instant: bool) -> Result<Answer, EvalError> {
         let expr = promql::parser::parse(query).unwrap_or_else(|e| panic!("{query}: {e}"));
         eval_text(
             &expr,
@@ -96,7 +96,7 @@ impl Store {
 }
 
 /// The series of a value; a scalar is one without labels.
-pub fn series(value: QueryValue) -> Vec<Series> {
+pub(crate) fn series(value: QueryValue) -> Vec<Series> {
     match value {
         QueryValue::Scalar(t, v) => vec![Series {
             labels: Labels::empty(),
