@@ -46,6 +46,17 @@ impl<'a> Reader<'a> {
 
     #[inline]
     fn varint(&mut self) -> Result<u64, WalkError> {
+        // Tags and most lengths are one byte.
+        match self.body[self.at..self.end].first() {
+            Some(byte) if *byte < 0x80 => {
+                self.at += 1;
+                Ok(u64::from(*byte))
+            }
+            _ => self.long_varint(),
+        }
+    }
+
+    fn long_varint(&mut self) -> Result<u64, WalkError> {
         let mut value = 0u64;
         for (i, byte) in self.body[self.at..self.end].iter().take(10).enumerate() {
             if i == 9 && *byte > 1 {
