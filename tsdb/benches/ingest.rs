@@ -1,6 +1,8 @@
 //! What a commit and a replay cost: a fleet of 14,000 series, one sample each a batch, as remote write sends them.
-#![expect(missing_docs, reason = "criterion's macros make public items")]
-#![expect(reason = "a benchmark that cannot write its files has nothing to say")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a benchmark that cannot write its files has nothing to say"
+)]
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -78,20 +78,17 @@ fn encode_plain(values: &[f64], out: &mut Vec<u8>) {
         .windows(2)
         .filter(|pair| pair[0].to_bits() != pair[1].to_bits())
         .count();
-    let wholes = to_wholes(values);
     if runs == 1 {
-        match &wholes {
-            Some((0, wholes)) => {
-                out.push(CONST_WHOLE);
-                put_i64(out, wholes.first().copied().unwrap_or(0));
-            }
-            _ => {
-                out.push(CONST_FLOAT);
-                out.extend_from_slice(&first.to_bits().to_le_bytes());
-            }
+        if let Some(whole) = whole(first, 1.0) {
+            out.push(CONST_WHOLE);
+            put_i64(out, whole);
+        } else {
+            out.push(CONST_FLOAT);
+            out.extend_from_slice(&first.to_bits().to_le_bytes());
         }
         return;
     }
+    let wholes = to_wholes(values);
     let mut best = Vec::with_capacity(values.len());
     let few_runs = runs <= values.len() / 8 + 4;
     if let Some((digits, wholes)) = &wholes {
