@@ -9,7 +9,7 @@
 import { effect } from '@preact/signals';
 import { createContext, type RefObject } from 'preact';
 import { useContext, useEffect } from 'preact/hooks';
-import { now, queryRange, type Row } from './api';
+import { type Labels, now, queryRange, type Row } from './api';
 import { continues, merge } from './series';
 import { isYoung } from './server';
 import { type Grid, rateWindow } from './time';
@@ -175,6 +175,29 @@ export function fill(expr: string, step: number, instance: string): string {
     ? `job="node-exporter",instance=${JSON.stringify(instance)}`
     : 'job="node-exporter"';
   return expr.replaceAll('$host', host).replaceAll('$rate', `${rateWindow(step)}s`);
+}
+
+/** The label that tells the parts of a joined query apart. */
+const PART = 'masthead_part';
+
+/**
+ * One query for several, each series marked with the place of its own: a page that asks forty small
+ * questions waits for forty answers, six at a time.
+ */
+export function join(exprs: string[]): string {
+  if (exprs.length === 1) return exprs[0] ?? '';
+  return exprs.map((expr, i) => `label_replace(${expr}, "${PART}", "${i}", "", "")`).join(' or ');
+}
+
+/** The answer of a joined query, taken apart again. */
+export function split<T extends { metric: Labels }>(answer: T[], count: number): T[][] {
+  if (count === 1) return [answer];
+  const parts: T[][] = Array.from({ length: count }, () => []);
+  for (const one of answer) {
+    const { [PART]: place, ...metric } = one.metric;
+    parts[Number(place)]?.push({ ...one, metric });
+  }
+  return parts;
 }
 
 /** A range query that remembers its last answer and asks only for what is new. */

@@ -1,7 +1,7 @@
 /**
  * The pages in a real Chromium against a running server with real data: light, dark and 390 px wide.
  *
- *   node tests/browser.mjs --url http://127.0.0.1:9090 --shots DIR [--refreshes 120]
+ *   node tests/browser.mjs --url http://127.0.0.1:9090 --shots DIR [--refreshes 120] [--only memory]
  *
  * Fails on a console error, an exception, a breach of the content security policy, a serious finding
  * of axe, a shift of what was loaded, an empty chart, or memory that grows with refreshes. The server
@@ -18,6 +18,7 @@ const { values: args } = parseArgs({
     url: { type: 'string', default: 'http://127.0.0.1:9090' },
     shots: { type: 'string', default: 'shots' },
     refreshes: { type: 'string', default: '120' },
+    only: { type: 'string', default: '' },
   },
 });
 const BASE = args.url.replace(/\/$/, '');
@@ -400,6 +401,7 @@ async function memory(browser) {
 }
 
 async function step(name, run) {
+  if (!name.includes(args.only)) return;
   try {
     await run();
   } catch (error) {
