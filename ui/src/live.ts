@@ -8,7 +8,7 @@
 
 import { effect } from '@preact/signals';
 import { createContext, type RefObject } from 'preact';
-import { useContext, useEffect } from 'preact/hooks';
+import { useContext, useLayoutEffect } from 'preact/hooks';
 import { type Labels, now, queryRange, type Row } from './api';
 import { continues, merge } from './series';
 import { isYoung } from './server';
@@ -155,9 +155,11 @@ const watcher = new IntersectionObserver(
 /** Runs `task` with its page while the element is on the screen. */
 export function useTask(task: Task, element: RefObject<HTMLElement | null>): void {
   const page = usePage();
-  useEffect(() => {
-    const remove = page.add(task);
+  // Before the first paint, so that the questions are under way while the page is drawn.
+  useLayoutEffect(() => {
     const node = element.current;
+    task.visible ||= node !== null && node.getBoundingClientRect().top < window.innerHeight;
+    const remove = page.add(task);
     if (node) {
       seen.set(node, (visible) => page.show(task, visible));
       watcher.observe(node);

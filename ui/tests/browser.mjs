@@ -228,6 +228,21 @@ async function explore(browser, look) {
   await closing(label, visit);
 }
 
+/** The pages of plain tables: each has rows, in every look. */
+async function sheet(browser, look, name, selector) {
+  const label = `${name} ${look.name}`;
+  const visit = await open(browser, look, `/${name}`);
+  const { page } = visit;
+  await page.locator(selector).first().waitFor();
+  const rows = await page.locator(selector).count();
+  check(`${label}: has its rows`, rows > 0, `${rows}`);
+  const wide = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+  check(`${label}: nothing sticks out sideways`, wide <= 0, `${wide} px`);
+  await axe(label, page);
+  await page.screenshot({ path: `${args.shots}/${name}-${look.name}.png` });
+  await closing(label, visit);
+}
+
 /** Drag, back, shared cursor, search, theme: what a person does with the mouse and the keyboard. */
 async function manners(browser) {
   const visit = await open(browser, LOOKS[0], '/?range=15m');
@@ -431,6 +446,8 @@ const browser = await chromium.launch({
 for (const look of LOOKS) {
   await step(`overview ${look.name}`, () => overview(browser, look));
   await step(`explore ${look.name}`, () => explore(browser, look));
+  await step(`targets ${look.name}`, () => sheet(browser, look, 'targets', '.sheet .state'));
+  await step(`status ${look.name}`, () => sheet(browser, look, 'status', '.sheet tbody tr'));
 }
 await step('manners', () => manners(browser));
 await step('bad', () => bad(browser));
