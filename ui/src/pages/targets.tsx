@@ -32,7 +32,7 @@ async function load(signal: AbortSignal): Promise<Row[]> {
 export function Targets() {
   const { data, error } = useLoaded(load).value;
   return (
-    <section class="panel sheet" aria-label="Targets">
+    <section class="panel sheet targets" aria-label="Targets">
       {error && (
         <p class="note bad" role="alert">
           {error.message}
