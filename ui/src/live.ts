@@ -19,6 +19,8 @@ import { range, rangeKey, refresh, server } from './url';
 export interface Task {
   run: (signal: AbortSignal) => Promise<void>;
   visible: boolean;
+  /** The browser sends six at a time, so what the reader looks for first goes first: 0, then 1, then 2. */
+  rank: 0 | 1 | 2;
   /** Whether its answer depends on the range; health does not. */
   ranged: boolean;
 }
@@ -118,7 +120,8 @@ export class LivePage {
     this.scheduled = true;
     queueMicrotask(() => {
       this.scheduled = false;
-      for (const [task, state] of this.tasks) {
+      const ordered = [...this.tasks].sort(([a], [b]) => a.rank - b.rank);
+      for (const [task, state] of ordered) {
         if (state.due && task.visible && !state.running) this.start(task, state);
       }
     });

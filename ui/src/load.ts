@@ -18,6 +18,7 @@ export function useLoaded<T>(load: (signal: AbortSignal) => Promise<T>): Signal<
   const task = useMemo<Task>(
     () => ({
       visible: true,
+      rank: 0,
       ranged: false,
       async run(signal) {
         try {

@@ -31,9 +31,10 @@ function followLinks(): void {
 startTheme();
 followLinks();
 const never = new AbortController().signal;
-void loadServer(never);
 // The Overview asks for the hosts with every refresh; elsewhere their names are wanted once, and a
 // page that fails to load says so itself.
 if (route.peek().path !== '/') loadHosts(never).catch(() => undefined);
 const root = document.getElementById('app');
 if (root) render(<App />, root);
+// After the page's own questions, which matter more.
+queueMicrotask(() => void loadServer(never));

@@ -88,6 +88,7 @@ function panelTask(
   };
   return {
     visible: false,
+    rank: 1,
     ranged: true,
     async run(signal) {
       const at = now();

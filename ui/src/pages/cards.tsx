@@ -147,6 +147,7 @@ function cardTask(spec: CardSpec, set: (next: Partial<CardState>) => void): Task
   const line = new RangeQuery();
   return {
     visible: false,
+    rank: 2,
     ranged: true,
     async run(signal) {
       const at = now();

@@ -114,6 +114,7 @@ export function Health() {
   const task = useMemo<Task>(
     () => ({
       visible: true,
+      rank: 0,
       ranged: false,
       async run(signal) {
         try {
