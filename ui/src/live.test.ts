@@ -18,6 +18,22 @@ describe('a query is filled in', () => {
   ])('%s', (expr, step, instance, want) => expect(live.fill(expr, step, instance)).toBe(want));
 });
 
+test('several queries are asked as one and taken apart again', () => {
+  expect(live.join(['up'])).toBe('up');
+  expect(live.join(['a', 'b + c'])).toBe(
+    'label_replace(a, "masthead_part", "0", "", "") or label_replace(b + c, "masthead_part", "1", "", "")',
+  );
+  const answer = [
+    { metric: { masthead_part: '1', x: 'y' }, value: 1 },
+    { metric: { masthead_part: '0' }, value: 2 },
+  ];
+  expect(live.split(answer, 2)).toEqual([
+    [{ metric: {}, value: 2 }],
+    [{ metric: { x: 'y' }, value: 1 }],
+  ]);
+  expect(live.split([{ metric: { a: 'b' } }], 1)).toEqual([[{ metric: { a: 'b' } }]]);
+});
+
 describe('a range query', () => {
   test('asks for the whole range once, and then for what is new', async () => {
     const asked: { start: string | null; end: string | null }[] = [];

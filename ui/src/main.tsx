@@ -7,7 +7,7 @@ import { render } from 'preact';
 import { App } from './app';
 import { loadHosts, loadServer } from './server';
 import { startTheme } from './theme';
-import { go } from './url';
+import { go, route } from './url';
 
 /** Plain links are followed without loading the page anew; those with a modifier are the browser's. */
 function followLinks(): void {
@@ -31,8 +31,10 @@ function followLinks(): void {
 startTheme();
 followLinks();
 const never = new AbortController().signal;
-void loadServer(never);
-// A page that fails to load says so itself; the name of the server can wait for the next refresh.
-loadHosts(never).catch(() => undefined);
+// The Overview asks for the hosts with every refresh; elsewhere their names are wanted once, and a
+// page that fails to load says so itself.
+if (route.peek().path !== '/') loadHosts(never).catch(() => undefined);
 const root = document.getElementById('app');
 if (root) render(<App />, root);
+// After the page's own questions, which matter more.
+queueMicrotask(() => void loadServer(never));

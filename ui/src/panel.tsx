@@ -9,7 +9,7 @@ import { useEffect, useMemo, useRef } from 'preact/hooks';
 import { ApiError, get, isAbort, now, query, type Row } from './api';
 import { Chart } from './chart/chart';
 import type { Look, Window } from './chart/plot';
-import { fill, type LivePage, RangeQuery, type Task, usePage, useTask } from './live';
+import { fill, join, type LivePage, RangeQuery, split, type Task, usePage, useTask } from './live';
 import { type Frame, type Line, labelKey, nameOf, type Role } from './series';
 import { firstPointsIn, host } from './server';
 import { chooseStep, type Grid, gridOf, moment, rangeEnds } from './time';
@@ -74,32 +74,27 @@ function toLines(spec: QuerySpec, rows: Row[], order: string[]): Line[] {
     .sort((a, b) => place(a.name, order) - place(b.name, order) || a.name.localeCompare(b.name));
 }
 
-/** Loads a panel's queries together, one after the refresh of another kept as small as can be. */
+/** Asks a panel's queries as one. */
 function panelTask(
   spec: PanelSpec,
   state: Signal<PanelState>,
   element: RefObject<HTMLElement | null>,
 ): Task {
-  const queries = spec.queries.map(() => new RangeQuery());
+  const asked = new RangeQuery();
   const load = async (grid: Grid, signal: AbortSignal): Promise<Line[]> => {
-    const instance = server.peek();
-    const parts = await Promise.all(
-      spec.queries.map(async (part, i) => {
-        const rows = await queries[i]?.load(fill(part.expr, grid.step, instance), grid, signal);
-        return toLines(part, rows ?? [], spec.order ?? []);
-      }),
-    );
-    return parts.flat();
+    const exprs = spec.queries.map((part) => fill(part.expr, grid.step, server.peek()));
+    const parts = split(await asked.load(join(exprs), grid, signal), exprs.length);
+    return spec.queries.flatMap((part, i) => toLines(part, parts[i] ?? [], spec.order ?? []));
   };
   return {
     visible: false,
+    rank: 1,
     ranged: true,
     async run(signal) {
       const at = now();
-      const asked = range.peek();
-      const ends = rangeEnds(asked, at);
+      const ends = rangeEnds(range.peek(), at);
       const grid = gridOf(
-        asked,
+        range.peek(),
         at,
         chooseStep(ends.to - ends.from, element.current?.clientWidth ?? 600),
       );

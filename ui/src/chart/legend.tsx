@@ -33,7 +33,9 @@ export function Legend(props: LegendProps) {
             <th scope="col">
               <Moment grid={props.grid} at={at} />
             </th>
-            <th scope="col">last</th>
+            <th scope="col">
+              <ValueHead at={at} />
+            </th>
             <th scope="col">min</th>
             <th scope="col">mean</th>
             <th scope="col">max</th>
@@ -70,6 +72,10 @@ function Moment({ grid, at }: { grid: Grid; at: Signal<number | null> }) {
   const time = grid.start + at.value * grid.step;
   const text = grid.step >= 3600 ? moment(time) : clock(time);
   return <time title={zone(time)}>{text}</time>;
+}
+
+function ValueHead({ at }: { at: Signal<number | null> }) {
+  return <>{at.value === null ? 'last' : 'here'}</>;
 }
 
 function ValueAt({ line, unit, at }: { line: Line; unit: Unit; at: Signal<number | null> }) {

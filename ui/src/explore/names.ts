@@ -32,7 +32,7 @@ export function metricsIn(expr: string): string[] {
 export function shortNames(metrics: Labels[], expr: string): string[] {
   if (metrics.length === 1) {
     const only = metrics[0] ?? {};
-    return [Object.keys(only).length > 0 ? selectorOf(only) : expr];
+    return [only.__name__ === undefined ? expr : selectorOf(only)];
   }
   const first = metrics[0] ?? {};
   const shared = Object.keys(first).filter((label) =>

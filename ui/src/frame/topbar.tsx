@@ -12,7 +12,13 @@ export function TopBar({ title }: { title: string }) {
   return (
     <header class="top">
       <ServerName title={title} />
-      <button type="button" class="control search-open" onClick={openSearch} aria-keyshortcuts="/">
+      <button
+        type="button"
+        class="control search-open"
+        onClick={openSearch}
+        aria-label="Search"
+        aria-keyshortcuts="/"
+      >
         <Icon name="search" />
         <span class="wide">Search</span>
         <kbd class="wide">/</kbd>

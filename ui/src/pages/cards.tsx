@@ -4,7 +4,7 @@ import { useSignal } from '@preact/signals';
 import { useMemo, useRef } from 'preact/hooks';
 import { type ApiError, isAbort, now, query, type Sample } from '../api';
 import { Sparkline } from '../chart/sparkline';
-import { fill, RangeQuery, type Task, useTask } from '../live';
+import { fill, join, RangeQuery, split, type Task, useTask } from '../live';
 import { asApiError } from '../panel';
 import { chooseStep, gridOf, rangeEnds, spell } from '../time';
 import { format, formatOf } from '../units';
@@ -147,6 +147,7 @@ function cardTask(spec: CardSpec, set: (next: Partial<CardState>) => void): Task
   const line = new RangeQuery();
   return {
     visible: false,
+    rank: 2,
     ranged: true,
     async run(signal) {
       const at = now();
@@ -155,20 +156,16 @@ function cardTask(spec: CardSpec, set: (next: Partial<CardState>) => void): Task
       const instance = server.peek();
       const names = Object.keys(spec.figures);
       try {
-        const [rows, ...answers] = await Promise.all([
+        const [rows, answer] = await Promise.all([
           line.load(fill(spec.line, grid.step, instance), grid, signal),
-          ...names.map((name) =>
-            query(
-              fill(spec.figures[name] ?? '', grid.step, instance),
-              Math.min(at, ends.to),
-              signal,
-            ),
+          query(
+            fill(join(Object.values(spec.figures)), grid.step, instance),
+            Math.min(at, ends.to),
+            signal,
           ),
         ]);
-        const figures: Figures = {};
-        names.forEach((name, i) => {
-          figures[name] = answers[i]?.data[0];
-        });
+        const parts = split(answer.data, names.length);
+        const figures = Object.fromEntries(names.map((name, i) => [name, parts[i]?.[0]]));
         set({ figures, values: rows[0]?.values ?? [], error: null });
       } catch (error) {
         if (!isAbort(error)) set({ error: asApiError(error) });

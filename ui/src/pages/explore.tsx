@@ -79,6 +79,7 @@ async function runOne(expr: string, tab: Tab, shown: Shown, signal: AbortSignal)
 function exploreTask(results: Signal<Results>, element: RefObject<HTMLElement | null>): Task {
   return {
     visible: true,
+    rank: 0,
     ranged: true,
     async run(signal) {
       const { params } = route.peek();

@@ -7,7 +7,7 @@ import { useSignal } from '@preact/signals';
 import { useEffect, useMemo, useRef } from 'preact/hooks';
 import { type ApiError, isAbort, now, query, type Sample } from '../api';
 import { Icon } from '../frame/icons';
-import { fill, type Task, useTask } from '../live';
+import { fill, join, split, type Task, useTask } from '../live';
 import { asApiError } from '../panel';
 import { firstPointsIn, isYoung } from '../server';
 import { spell } from '../time';
@@ -91,17 +91,16 @@ export const CHECKS: Check[] = [
   ),
 ];
 
-/** Runs all checks at once and says what they found, the worst first. */
+/** Runs all checks as one query and says what they found, the worst first. */
 export async function findings(signal: AbortSignal): Promise<Finding[]> {
-  const at = now();
-  const found = await Promise.all(
-    CHECKS.map(async (check) => {
-      const answer = await query(fill(check.expr, 15, server.peek()), at, signal);
-      const expr = fill(check.show, 15, server.peek());
-      return answer.data.map((s): Finding => ({ level: check.level, text: check.say(s), expr }));
-    }),
-  );
-  return found.flat().sort((a, b) => a.level.localeCompare(b.level));
+  const joined = fill(join(CHECKS.map((check) => `(${check.expr})`)), 15, server.peek());
+  const answer = await query(joined, now(), signal);
+  const parts = split(answer.data, CHECKS.length);
+  const found = CHECKS.flatMap((check, i) => {
+    const expr = fill(check.show, 15, server.peek());
+    return (parts[i] ?? []).map((s): Finding => ({ level: check.level, text: check.say(s), expr }));
+  });
+  return found.sort((a, b) => a.level.localeCompare(b.level));
 }
 
 interface HealthState {
@@ -115,6 +114,7 @@ export function Health() {
   const task = useMemo<Task>(
     () => ({
       visible: true,
+      rank: 0,
       ranged: false,
       async run(signal) {
         try {

@@ -37,6 +37,7 @@ function HostLine() {
   const up = useSignal<number | null>(null);
   const task = useRef<Task>({
     visible: true,
+    rank: 2,
     ranged: false,
     async run(signal) {
       try {

@@ -31,4 +31,20 @@ export const PAGES: PageRow[] = [
     lazy: true,
     load: () => import('./explore').then((m) => m.Explore),
   },
+  {
+    path: '/targets',
+    title: 'Targets',
+    icon: 'targets',
+    about: 'Which sources answer, and what is wrong with the others',
+    lazy: true,
+    load: () => import('./targets').then((m) => m.Targets),
+  },
+  {
+    path: '/status',
+    title: 'Status',
+    icon: 'status',
+    about: 'Version, storage, flags and configuration of the server',
+    lazy: true,
+    load: () => import('./status').then((m) => m.StatusPage),
+  },
 ];
