@@ -20,7 +20,9 @@ pub enum ClientError {
         reason: String,
     },
     /// Nobody answered, or not in HTTP.
-    #[error("asking {url}: {reason}. Is `masthead up` (or Prometheus) running there? --url names another address")]
+    #[error(
+        "asking {url}: {reason}. Is `masthead up` (or Prometheus) running there? --url names another address"
+    )]
     Connect {
         /// Where.
         url: String,
@@ -74,10 +76,19 @@ impl Client {
     /// # Errors
     /// [`ClientError::Url`] when it is no such address.
     pub fn new(url: &str, timeout: Duration) -> Result<Self, ClientError> {
-        let fault = |reason: String| ClientError::Url { url: url.to_owned(), reason };
-        let http = reqwest::Client::builder().timeout(timeout).build().map_err(|e| fault(chain(&e)))?;
+        let fault = |reason: String| ClientError::Url {
+            url: url.to_owned(),
+            reason,
+        };
+        let http = reqwest::Client::builder()
+            .timeout(timeout)
+            .build()
+            .map_err(|e| fault(chain(&e)))?;
         let api = Api::from(http, url).map_err(|e| fault(e.to_string()))?;
-        Ok(Self { api, url: url.to_owned() })
+        Ok(Self {
+            api,
+            url: url.to_owned(),
+        })
     }
 
     /// An instant query; a scalar comes as one series without labels.
@@ -93,18 +104,36 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn query_range(&self, expr: &str, start_s: i64, end_s: i64, step_s: f64) -> Result<Vec<Series>, ClientError> {
-        let answer = self.api.query_range(expr, start_s, end_s, step_s).post().await.map_err(|e| self.error(&e))?;
+    pub async fn query_range(
+        &self,
+        expr: &str,
+        start_s: i64,
+        end_s: i64,
+        step_s: f64,
+    ) -> Result<Vec<Series>, ClientError> {
+        let answer = self
+            .api
+            .query_range(expr, start_s, end_s, step_s)
+            .post()
+            .await
+            .map_err(|e| self.error(&e))?;
         Ok(series_of(answer.data()))
     }
 
     fn error(&self, error: &ApiError) -> ClientError {
         match error {
-            ApiError::Prometheus(e) => {
-                ClientError::Query { kind: e.error_type().to_string(), message: e.message().to_owned() }
-            }
-            ApiError::Client(e) => ClientError::Connect { url: self.url.clone(), reason: chain(e) },
-            other => ClientError::Answer { url: self.url.clone(), reason: other.to_string() },
+            ApiError::Prometheus(e) => ClientError::Query {
+                kind: e.error_type().to_string(),
+                message: e.message().to_owned(),
+            },
+            ApiError::Client(e) => ClientError::Connect {
+                url: self.url.clone(),
+                reason: chain(e),
+            },
+            other => ClientError::Answer {
+                url: self.url.clone(),
+                reason: other.to_string(),
+            },
         }
     }
 }
@@ -123,16 +152,26 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 fn series_of(data: &Data) -> Vec<Series> {
     match data {
-        Data::Vector(list) => {
-            list.iter().map(|one| series(one.metric(), std::slice::from_ref(one.sample()))).collect()
-        }
-        Data::Matrix(list) => list.iter().map(|one| series(one.metric(), one.samples())).collect(),
-        Data::Scalar(sample) => vec![series(&std::collections::HashMap::new(), std::slice::from_ref(sample))],
+        Data::Vector(list) => list
+            .iter()
+            .map(|one| series(one.metric(), std::slice::from_ref(one.sample())))
+            .collect(),
+        Data::Matrix(list) => list
+            .iter()
+            .map(|one| series(one.metric(), one.samples()))
+            .collect(),
+        Data::Scalar(sample) => vec![series(
+            &std::collections::HashMap::new(),
+            std::slice::from_ref(sample),
+        )],
     }
 }
 
 fn series(labels: &std::collections::HashMap<String, String>, samples: &[Sample]) -> Series {
     let mut labels: Vec<_> = labels.iter().map(|(n, v)| (n.clone(), v.clone())).collect();
     labels.sort();
-    Series { labels, points: samples.iter().map(|s| (s.timestamp(), s.value())).collect() }
+    Series {
+        labels,
+        points: samples.iter().map(|s| (s.timestamp(), s.value())).collect(),
+    }
 }

@@ -217,7 +217,10 @@ mod tests {
         batch.series_from_sorted([("__name__", "x")].into_iter()).unwrap();
         let rows: Vec<_> = batch.rows().collect();
         assert_eq!(rows.len(), 3);
-        assert_eq!(rows[0].labels().unwrap().collect::<Vec<_>>(), [("__name__", "up"), ("job", "a")]);
+        assert_eq!(
+            rows[0].labels().unwrap().collect::<Vec<_>>(),
+            [("__name__", "up"), ("job", "a")]
+        );
         assert_eq!(rows[0].points.len(), 2);
         assert_eq!(rows[1].key, SeriesKey::Ref(SeriesRef(7)));
         assert_eq!(rows[1].points, [Point { t_ms: 1, value: 5.0 }]);
@@ -228,9 +231,15 @@ mod tests {
     fn unsorted_pairs_leave_the_batch_as_it_was() {
         let mut batch = Batch::new();
         let bad = [("b", "1"), ("a", "2")];
-        assert_eq!(batch.series_from_sorted(bad.into_iter()), Err(LabelsError::Unsorted(1)));
+        assert_eq!(
+            batch.series_from_sorted(bad.into_iter()),
+            Err(LabelsError::Unsorted(1))
+        );
         assert!(batch.is_empty());
         batch.series_from_sorted([("a", "2")].into_iter()).unwrap();
-        assert_eq!(batch.rows().next().unwrap().key, SeriesKey::Labels("\u{1}a\u{1}2"));
+        assert_eq!(
+            batch.rows().next().unwrap().key,
+            SeriesKey::Labels("\u{1}a\u{1}2")
+        );
     }
 }

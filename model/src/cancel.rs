@@ -35,7 +35,9 @@ impl Cancel {
             CancelReason::Shutdown => 3,
         };
         // A lost race means that another reason came first, and that one is the truth.
-        let _ = self.0.compare_exchange(0, code, Ordering::Relaxed, Ordering::Relaxed);
+        let _ = self
+            .0
+            .compare_exchange(0, code, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     /// The reason to stop, if there is one.

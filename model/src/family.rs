@@ -122,13 +122,26 @@ pub struct Family {
 impl Family {
     /// An empty family.
     #[must_use]
-    pub fn new(name: impl Into<Cow<'static, str>>, help: impl Into<Cow<'static, str>>, kind: MetricType) -> Self {
-        Self { name: name.into(), help: help.into(), kind, metrics: Vec::new() }
+    pub fn new(
+        name: impl Into<Cow<'static, str>>,
+        help: impl Into<Cow<'static, str>>,
+        kind: MetricType,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            help: help.into(),
+            kind,
+            metrics: Vec::new(),
+        }
     }
 
     /// A counter with one value and no labels.
     #[must_use]
-    pub fn counter(name: impl Into<Cow<'static, str>>, help: impl Into<Cow<'static, str>>, value: f64) -> Self {
+    pub fn counter(
+        name: impl Into<Cow<'static, str>>,
+        help: impl Into<Cow<'static, str>>,
+        value: f64,
+    ) -> Self {
         let mut family = Self::new(name, help, MetricType::Counter);
         family.push(Vec::new(), value);
         family
@@ -144,7 +157,10 @@ impl Family {
 
     /// Adds a float with its labels.
     pub fn push(&mut self, labels: Vec<(Cow<'static, str>, Cow<'static, str>)>, value: f64) {
-        self.metrics.push(Metric { labels, value: MetricValue::Float(value) });
+        self.metrics.push(Metric {
+            labels,
+            value: MetricValue::Float(value),
+        });
     }
 
     /// Calls `each(name, extra, labels, value)` for every sample the family stands for: a histogram gives its `_bucket`s
@@ -165,9 +181,18 @@ impl Family {
                     let count = buckets.last().map_or(0.0, |(_, count)| *count);
                     each(&format!("{}_count", self.name), None, &metric.labels, count);
                 }
-                MetricValue::Summary { quantiles, sum, count } => {
+                MetricValue::Summary {
+                    quantiles,
+                    sum,
+                    count,
+                } => {
                     for (quantile, value) in quantiles {
-                        each(&self.name, Some(("quantile", &fmt_value(*quantile))), &metric.labels, *value);
+                        each(
+                            &self.name,
+                            Some(("quantile", &fmt_value(*quantile))),
+                            &metric.labels,
+                            *value,
+                        );
                     }
                     each(&format!("{}_sum", self.name), None, &metric.labels, *sum);
                     each(&format!("{}_count", self.name), None, &metric.labels, *count);
@@ -191,8 +216,12 @@ pub fn fmt_value(value: f64) -> String {
     // Go decides with a precision of 6 when it prints the shortest form: an exponent below -4 or from 6 on.
     if magnitude != 0.0 && !(1e-4..1e6).contains(&magnitude) {
         let text = format!("{value:e}");
-        let Some((mantissa, exponent)) = text.split_once('e') else { return text };
-        let (sign, digits) = exponent.strip_prefix('-').map_or(("+", exponent), |digits| ("-", digits));
+        let Some((mantissa, exponent)) = text.split_once('e') else {
+            return text;
+        };
+        let (sign, digits) = exponent
+            .strip_prefix('-')
+            .map_or(("+", exponent), |digits| ("-", digits));
         return format!("{mantissa}e{sign}{digits:0>2}");
     }
     format!("{value}")
@@ -249,10 +278,20 @@ mod tests {
         let mut family = Family::new("m_seconds", "A \\ and\na newline.", MetricType::Histogram);
         family.metrics.push(Metric {
             labels: vec![("path".into(), "a\"b".into())],
-            value: MetricValue::Histogram { buckets: vec![(0.5, 1.0), (f64::INFINITY, 3.0)], sum: 4.5 },
+            value: MetricValue::Histogram {
+                buckets: vec![(0.5, 1.0), (f64::INFINITY, 3.0)],
+                sum: 4.5,
+            },
         });
         let mut out = String::new();
-        encode_families(&[family, Family::gauge("g", "G.", 2.0), Family::new("none", "", MetricType::Gauge)], &mut out);
+        encode_families(
+            &[
+                family,
+                Family::gauge("g", "G.", 2.0),
+                Family::new("none", "", MetricType::Gauge),
+            ],
+            &mut out,
+        );
         let want = "# HELP m_seconds A \\\\ and\\na newline.\n# TYPE m_seconds histogram\n\
             m_seconds_bucket{path=\"a\\\"b\",le=\"0.5\"} 1\nm_seconds_bucket{path=\"a\\\"b\",le=\"+Inf\"} 3\n\
             m_seconds_sum{path=\"a\\\"b\"} 4.5\nm_seconds_count{path=\"a\\\"b\"} 3\n# HELP g G.\n# TYPE g gauge\ng 2\n";

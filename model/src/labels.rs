@@ -244,7 +244,11 @@ impl Default for Labels {
 #[must_use]
 pub fn escape_label_value(value: &str) -> std::borrow::Cow<'_, str> {
     if value.contains(['\\', '"', '\n']) {
-        value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n").into()
+        value
+            .replace('\\', "\\\\")
+            .replace('"', "\\\"")
+            .replace('\n', "\\n")
+            .into()
     } else {
         value.into()
     }
@@ -262,7 +266,9 @@ impl fmt::Display for Labels {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let metric = self.metric_name();
         let bare = metric.chars().next().is_some_and(|c| !c.is_ascii_digit())
-            && metric.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == ':');
+            && metric
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == ':');
         if bare {
             f.write_str(metric)?;
             if self.len() == 1 {
@@ -279,7 +285,12 @@ impl fmt::Display for Labels {
             if is_bare_label(name) {
                 write!(f, "{name}=\"{}\"", escape_label_value(value))?;
             } else {
-                write!(f, "\"{}\"=\"{}\"", escape_label_value(name), escape_label_value(value))?;
+                write!(
+                    f,
+                    "\"{}\"=\"{}\"",
+                    escape_label_value(name),
+                    escape_label_value(value)
+                )?;
             }
         }
         f.write_str("}")
@@ -362,7 +373,10 @@ impl LabelsBuilder {
     /// Writes the canonical encoding to the end of `out`.
     pub fn encode_into(&mut self, out: &mut String) {
         self.pairs[..self.used].sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        for (name, value) in self.pairs[..self.used].iter().filter(|(n, v)| !n.is_empty() && !v.is_empty()) {
+        for (name, value) in self.pairs[..self.used]
+            .iter()
+            .filter(|(n, v)| !n.is_empty() && !v.is_empty())
+        {
             push_pair(out, name, value);
         }
     }

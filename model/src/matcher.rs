@@ -64,18 +64,32 @@ impl Matcher {
         let (regex, set) = match op {
             MatchOp::Equal | MatchOp::NotEqual => (None, None),
             MatchOp::Regex | MatchOp::NotRegex => {
-                let regex = Regex::new(&format!("^(?s:{value})$"))
-                    .map_err(|e| MatcherError { pattern: value.clone(), reason: first_line(&e.to_string()) })?;
+                let regex = Regex::new(&format!("^(?s:{value})$")).map_err(|e| MatcherError {
+                    pattern: value.clone(),
+                    reason: first_line(&e.to_string()),
+                })?;
                 (Some(regex), plain_alternation(&value))
             }
         };
-        Ok(Self { name: name.into(), op, value, regex, set })
+        Ok(Self {
+            name: name.into(),
+            op,
+            value,
+            regex,
+            set,
+        })
     }
 
     /// `name="value"`, which cannot fail.
     #[must_use]
     pub fn equal(name: impl Into<String>, value: impl Into<String>) -> Self {
-        Self { name: name.into(), op: MatchOp::Equal, value: value.into(), regex: None, set: None }
+        Self {
+            name: name.into(),
+            op: MatchOp::Equal,
+            value: value.into(),
+            regex: None,
+            set: None,
+        }
     }
 
     /// The label's name.
@@ -192,7 +206,10 @@ mod tests {
     fn plain_alternatives_are_a_set() {
         let m = Matcher::new("l", MatchOp::Regex, "a|b").unwrap();
         assert_eq!(m.set_matches(), Some(vec!["a", "b"]));
-        assert_eq!(Matcher::new("l", MatchOp::Regex, "a.*").unwrap().set_matches(), None);
+        assert_eq!(
+            Matcher::new("l", MatchOp::Regex, "a.*").unwrap().set_matches(),
+            None
+        );
     }
 
     #[test]

@@ -41,7 +41,10 @@ impl ErrorType {
             Self::BadData => (StatusCode::BAD_REQUEST, "bad_data"),
             Self::Execution => (StatusCode::UNPROCESSABLE_ENTITY, "execution"),
             // 499 is nginx' "client closed request", which upstream uses too.
-            Self::Canceled => (StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST), "canceled"),
+            Self::Canceled => (
+                StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
+                "canceled",
+            ),
             Self::Timeout => (StatusCode::SERVICE_UNAVAILABLE, "timeout"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
@@ -67,20 +70,28 @@ impl ApiError {
     /// An error of a kind.
     #[must_use]
     pub fn new(kind: ErrorType, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
+        Self {
+            kind,
+            message: message.into(),
+        }
     }
 
     /// `invalid parameter "step": ...`, as upstream words it.
     #[must_use]
     pub fn parameter(name: &str, message: impl std::fmt::Display) -> Self {
-        Self::new(ErrorType::BadData, format!("invalid parameter \"{name}\": {message}"))
+        Self::new(
+            ErrorType::BadData,
+            format!("invalid parameter \"{name}\": {message}"),
+        )
     }
 }
 
 impl From<EvalError> for ApiError {
     fn from(error: EvalError) -> Self {
         let kind = match &error {
-            EvalError::Execution { .. } | EvalError::Unsupported { .. } | EvalError::Limit(_) => ErrorType::Execution,
+            EvalError::Execution { .. } | EvalError::Unsupported { .. } | EvalError::Limit(_) => {
+                ErrorType::Execution
+            }
             EvalError::Cancelled(reason) => return cancelled(*reason),
             EvalError::Storage(storage) => return storage.clone().into(),
         };
@@ -100,7 +111,9 @@ impl From<QueryError> for ApiError {
 
 fn cancelled(reason: CancelReason) -> ApiError {
     match reason {
-        CancelReason::HungUp => ApiError::new(ErrorType::Canceled, "query was canceled in expression evaluation"),
+        CancelReason::HungUp => {
+            ApiError::new(ErrorType::Canceled, "query was canceled in expression evaluation")
+        }
         CancelReason::TimedOut => ApiError::new(
             ErrorType::Timeout,
             "query timed out in expression evaluation; ask for a shorter range or a larger step, or raise --query-timeout",
@@ -112,10 +125,13 @@ fn cancelled(reason: CancelReason) -> ApiError {
 impl axum::response::IntoResponse for ApiError {
     fn into_response(self) -> Response<Body> {
         let (code, word) = self.kind.parts();
-        let body = serde_json::json!({ "status": "error", "errorType": word, "error": self.message }).to_string();
+        let body =
+            serde_json::json!({ "status": "error", "errorType": word, "error": self.message }).to_string();
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = code;
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         response
     }
 }
@@ -141,7 +157,10 @@ pub fn not_modified() -> Response<Body> {
 pub fn unauthorized() -> Response<Body> {
     let mut response = Response::new(Body::from("Unauthorized\n"));
     *response.status_mut() = StatusCode::UNAUTHORIZED;
-    response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"masthead\""));
+    response.headers_mut().insert(
+        header::WWW_AUTHENTICATE,
+        HeaderValue::from_static("Basic realm=\"masthead\""),
+    );
     response
 }
 

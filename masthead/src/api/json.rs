@@ -185,16 +185,29 @@ fn histogram_buckets(histogram: &Histogram) -> Vec<(u8, f64, f64, f64)> {
         for span in spans {
             index = index.saturating_add(span.offset);
             for count in counts.by_ref().take(usize::try_from(span.length).unwrap_or(0)) {
-                out.push((bound(&histogram.bounds, index.saturating_sub(1)), bound(&histogram.bounds, index), *count));
+                out.push((
+                    bound(&histogram.bounds, index.saturating_sub(1)),
+                    bound(&histogram.bounds, index),
+                    *count,
+                ));
                 index = index.saturating_add(1);
             }
         }
         out
     };
     let negative = side(&histogram.negative_spans, &histogram.negative_buckets);
-    let mut all: Vec<_> = negative.iter().rev().map(|(low, high, count)| (1, -high, -low, *count)).collect();
+    let mut all: Vec<_> = negative
+        .iter()
+        .rev()
+        .map(|(low, high, count)| (1, -high, -low, *count))
+        .collect();
     if histogram.zero_count != 0.0 {
-        all.push((3, -histogram.zero_threshold, histogram.zero_threshold, histogram.zero_count));
+        all.push((
+            3,
+            -histogram.zero_threshold,
+            histogram.zero_threshold,
+            histogram.zero_count,
+        ));
     }
     let positive = side(&histogram.positive_spans, &histogram.positive_buckets);
     all.extend(positive.iter().map(|(low, high, count)| (0, *low, *high, *count)));
@@ -301,7 +314,13 @@ mod tests {
         };
         let mut out = HEAD.to_owned();
         push_result(&mut out, &QueryValue::Matrix(vec![series]), None);
-        finish(&mut out, &Annotations { warnings: vec!["w".to_owned()], infos: Vec::new() });
+        finish(
+            &mut out,
+            &Annotations {
+                warnings: vec!["w".to_owned()],
+                infos: Vec::new(),
+            },
+        );
         let value: serde_json::Value = serde_json::from_str(&out).unwrap();
         assert_eq!(value["data"]["result"][0]["values"][1][1], "NaN");
         assert_eq!(value["data"]["result"][0]["metric"]["path"], "a\"\\\n\u{1}é");

@@ -127,7 +127,10 @@ pub fn router(api: Arc<Api>, web_config: Option<Arc<WebConfig>>) -> Router {
         .route("/api/v1/status/tsdb", read(status::tsdb))
         .route("/api/v1/status/walreplay", read(status::walreplay))
         .route("/api/v1/notifications", read(status::notifications))
-        .route("/api/v1/write", post(write::write).layer(middleware::from_fn(same_site)))
+        .route(
+            "/api/v1/write",
+            post(write::write).layer(middleware::from_fn(same_site)),
+        )
         .route("/-/healthy", get(|| async { "Masthead is Healthy.\n" }))
         .route("/-/ready", get(|| async { "Masthead is Ready.\n" }))
         .route("/metrics", get(status::own_metrics))
@@ -148,7 +151,10 @@ async fn label_values(State(api): Shared, Path(name): Path<String>, request: Req
 
 async fn unknown(request: Request) -> ApiError {
     let path = request.uri().path();
-    ApiError::new(ErrorType::NotFound, format!("there is no {path}; the API's paths are Prometheus' under /api/v1/"))
+    ApiError::new(
+        ErrorType::NotFound,
+        format!("there is no {path}; the API's paths are Prometheus' under /api/v1/"),
+    )
 }
 
 async fn wrong_method(request: Request) -> ApiError {
@@ -163,25 +169,38 @@ async fn read_body(request: Request, limit: usize) -> Result<Bytes, ApiError> {
         ApiError::new(ErrorType::TooLarge, text)
     };
     let said = request.headers().get(header::CONTENT_LENGTH);
-    if said.and_then(|v| v.to_str().ok()?.parse::<usize>().ok()).is_some_and(|len| len > limit) {
+    if said
+        .and_then(|v| v.to_str().ok()?.parse::<usize>().ok())
+        .is_some_and(|len| len > limit)
+    {
         return Err(too_large());
     }
     let body = Limited::new(request.into_body(), limit);
-    let collected = tokio::time::timeout(BODY_TIMEOUT, body.collect()).await.map_err(|_| {
-        let text = format!("the request body did not arrive within {} s", BODY_TIMEOUT.as_secs());
-        ApiError::new(ErrorType::Timeout, text)
-    })?;
+    let collected = tokio::time::timeout(BODY_TIMEOUT, body.collect())
+        .await
+        .map_err(|_| {
+            let text = format!(
+                "the request body did not arrive within {} s",
+                BODY_TIMEOUT.as_secs()
+            );
+            ApiError::new(ErrorType::Timeout, text)
+        })?;
     match collected {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(e) if e.downcast_ref::<LengthLimitError>().is_some() => Err(too_large()),
-        Err(e) => Err(ApiError::new(ErrorType::BadData, format!("reading the request body: {e}"))),
+        Err(e) => Err(ApiError::new(
+            ErrorType::BadData,
+            format!("reading the request body: {e}"),
+        )),
     }
 }
 
 /// Answers with a JSON text.
 fn json_response(text: String) -> Response<Body> {
     let mut response = Response::new(Body::from(text));
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 
@@ -197,10 +216,15 @@ async fn same_site(request: Request, next: Next) -> Response<Body> {
 
 fn is_cross_site(headers: &HeaderMap) -> bool {
     let text = |name| headers.get(name).and_then(|v: &HeaderValue| v.to_str().ok());
-    if matches!(text(header::HeaderName::from_static("sec-fetch-site")), Some("cross-site" | "same-site")) {
+    if matches!(
+        text(header::HeaderName::from_static("sec-fetch-site")),
+        Some("cross-site" | "same-site")
+    ) {
         return true;
     }
-    let Some(origin) = text(header::ORIGIN) else { return false };
+    let Some(origin) = text(header::ORIGIN) else {
+        return false;
+    };
     let origin_host = origin.split_once("://").map_or(origin, |(_, host)| host);
     text(header::HOST).is_none_or(|host| !origin_host.eq_ignore_ascii_case(host))
 }
@@ -219,15 +243,27 @@ async fn headers(request: Request, next: Next) -> Response<Body> {
     ];
     let mut response = next.run(request).await;
     for (name, value) in FIXED {
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
+        response
+            .headers_mut()
+            .insert(name, HeaderValue::from_static(value));
     }
     response
 }
 
 /// Asks for a password where the web configuration has users, and adds the headers it wants on every answer.
-async fn authenticate(State(web): State<Option<Arc<WebConfig>>>, request: Request, next: Next) -> Response<Body> {
-    let Some(web) = web else { return next.run(request).await };
-    let header = request.headers().get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).map(str::to_owned);
+async fn authenticate(
+    State(web): State<Option<Arc<WebConfig>>>,
+    request: Request,
+    next: Next,
+) -> Response<Body> {
+    let Some(web) = web else {
+        return next.run(request).await;
+    };
+    let header = request
+        .headers()
+        .get(header::AUTHORIZATION)
+        .and_then(|v| v.to_str().ok())
+        .map(str::to_owned);
     let mut response = if !web.has_users() || authorized(&web, header).await {
         next.run(request).await
     } else {
@@ -245,7 +281,9 @@ async fn authorized(web: &Arc<WebConfig>, header: Option<String>) -> bool {
     }
     let web = Arc::clone(web);
     // bcrypt takes tens of milliseconds by design: not on the threads that serve everybody.
-    tokio::task::spawn_blocking(move || web.authorized(header.as_deref())).await.unwrap_or(false)
+    tokio::task::spawn_blocking(move || web.authorized(header.as_deref()))
+        .await
+        .unwrap_or(false)
 }
 
 /// Counts requests by route and code.
@@ -275,9 +313,18 @@ mod tests {
     #[test]
     fn requests_of_other_sites_are_known() {
         check(&[("host", "localhost:9090")], false);
-        check(&[("host", "localhost:9090"), ("origin", "http://localhost:9090")], false);
-        check(&[("host", "localhost:9090"), ("origin", "http://evil.example")], true);
-        check(&[("host", "localhost:9090"), ("origin", "http://localhost:8080")], true);
+        check(
+            &[("host", "localhost:9090"), ("origin", "http://localhost:9090")],
+            false,
+        );
+        check(
+            &[("host", "localhost:9090"), ("origin", "http://evil.example")],
+            true,
+        );
+        check(
+            &[("host", "localhost:9090"), ("origin", "http://localhost:8080")],
+            true,
+        );
         check(&[("host", "a"), ("origin", "null")], true);
         check(&[("host", "a"), ("sec-fetch-site", "cross-site")], true);
         check(&[("host", "a"), ("sec-fetch-site", "same-origin")], false);

@@ -14,18 +14,29 @@ impl Params {
         let query = form_urlencoded::parse(query.unwrap_or("").as_bytes());
         let form = form_urlencoded::parse(form.unwrap_or(b""));
         // Go's FormValue prefers the body.
-        Self(form.chain(query).map(|(k, v)| (k.into_owned(), v.into_owned())).collect())
+        Self(
+            form.chain(query)
+                .map(|(k, v)| (k.into_owned(), v.into_owned()))
+                .collect(),
+        )
     }
 
     /// The first value of a name; an empty one counts as absent, as upstream.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str()).filter(|v| !v.is_empty())
+        self.0
+            .iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, v)| v.as_str())
+            .filter(|v| !v.is_empty())
     }
 
     /// Every value of a name.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.0.iter().filter(move |(n, _)| n == name).map(|(_, v)| v.as_str())
+        self.0
+            .iter()
+            .filter(move |(n, _)| n == name)
+            .map(|(_, v)| v.as_str())
     }
 
     /// A time in milliseconds, or the default.
@@ -33,7 +44,9 @@ impl Params {
     /// # Errors
     /// `bad_data` that names the parameter.
     pub fn time_ms(&self, name: &str, default_ms: i64) -> Result<i64, ApiError> {
-        self.get(name).map_or(Ok(default_ms), |text| parse_time_ms(text).map_err(|e| ApiError::parameter(name, e)))
+        self.get(name).map_or(Ok(default_ms), |text| {
+            parse_time_ms(text).map_err(|e| ApiError::parameter(name, e))
+        })
     }
 
     /// A duration in milliseconds, `None` when absent.
@@ -41,7 +54,9 @@ impl Params {
     /// # Errors
     /// `bad_data` that names the parameter.
     pub fn duration_ms(&self, name: &str) -> Result<Option<i64>, ApiError> {
-        self.get(name).map(|text| parse_duration_ms(text).map_err(|e| ApiError::parameter(name, e))).transpose()
+        self.get(name)
+            .map(|text| parse_duration_ms(text).map_err(|e| ApiError::parameter(name, e)))
+            .transpose()
     }
 
     /// A limit: 0 and absence mean none.
@@ -50,7 +65,8 @@ impl Params {
     /// `bad_data` that names the parameter.
     pub fn limit(&self, name: &str) -> Result<usize, ApiError> {
         let Some(text) = self.get(name) else { return Ok(0) };
-        text.parse().map_err(|_| ApiError::parameter(name, "limit must be a non-negative number"))
+        text.parse()
+            .map_err(|_| ApiError::parameter(name, "limit must be a non-negative number"))
     }
 }
 

@@ -16,17 +16,25 @@ use crate::clock;
 /// More steps than this are refused, as upstream does: no screen shows them.
 const MAX_STEPS: i64 = 11_000;
 
+fn text(params: &Params) -> &str {
+    params.get("query").unwrap_or("")
+}
+
 fn parse(params: &Params) -> Result<Expr, ApiError> {
-    let text = params.get("query").unwrap_or("");
-    promql::parser::parse(text).map_err(|e| ApiError::parameter("query", e))
+    promql::parser::parse(text(params)).map_err(|e| ApiError::parameter("query", e))
 }
 
 /// The request's `timeout` and `lookback_delta`.
 fn limits(params: &Params) -> Result<(Option<Duration>, Option<i64>), ApiError> {
-    let timeout = params.duration_ms("timeout")?.map(|ms| Duration::from_millis(u64::try_from(ms).unwrap_or(0)));
+    let timeout = params
+        .duration_ms("timeout")?
+        .map(|ms| Duration::from_millis(u64::try_from(ms).unwrap_or(0)));
     let lookback_ms = params.duration_ms("lookback_delta")?;
     if lookback_ms.is_some_and(|ms| ms <= 0) {
-        return Err(ApiError::parameter("lookback_delta", "the lookback must be positive"));
+        return Err(ApiError::parameter(
+            "lookback_delta",
+            "the lookback must be positive",
+        ));
     }
     Ok((timeout, lookback_ms))
 }
@@ -38,7 +46,17 @@ pub(super) async fn instant(api: Arc<Api>, params: Params) -> Result<Response<Bo
     let (timeout, lookback_ms) = limits(&params)?;
     let expr = parse(&params)?;
     let started = clock::instant();
-    let answer = api.runner.eval(expr, Grid::instant(t_ms), true, timeout, lookback_ms).await?;
+    let answer = api
+        .runner
+        .eval(
+            expr,
+            text(&params).to_owned(),
+            Grid::instant(t_ms),
+            true,
+            timeout,
+            lookback_ms,
+        )
+        .await?;
     Ok(respond(&api, answer, limit, &params, started.elapsed()))
 }
 
@@ -46,14 +64,18 @@ pub(super) async fn instant(api: Arc<Api>, params: Params) -> Result<Response<Bo
 pub(super) async fn range(api: Arc<Api>, params: Params) -> Result<Response<Body>, ApiError> {
     let required = |name| {
         let text = params.get(name);
-        text.ok_or_else(|| ApiError::parameter(name, "cannot parse \"\" to a valid timestamp")).map(|_| ())
+        text.ok_or_else(|| ApiError::parameter(name, "cannot parse \"\" to a valid timestamp"))
+            .map(|_| ())
     };
     required("start")?;
     let start_ms = params.time_ms("start", 0)?;
     required("end")?;
     let end_ms = params.time_ms("end", 0)?;
     if end_ms < start_ms {
-        return Err(ApiError::parameter("end", "end timestamp must not be before start time"));
+        return Err(ApiError::parameter(
+            "end",
+            "end timestamp must not be before start time",
+        ));
     }
     let step_ms = params
         .duration_ms("step")?
@@ -72,12 +94,20 @@ pub(super) async fn range(api: Arc<Api>, params: Params) -> Result<Response<Body
     let expr = parse(&params)?;
     if !matches!(expr.value_type(), ValueType::Scalar | ValueType::Vector) {
         let kind = expr.value_type().documented();
-        let text = format!("invalid expression type \"{kind}\" for range query, must be Scalar or instant Vector");
+        let text =
+            format!("invalid expression type \"{kind}\" for range query, must be Scalar or instant Vector");
         return Err(ApiError::parameter("query", text));
     }
     let started = clock::instant();
-    let grid = Grid { start_ms, end_ms, step_ms };
-    let answer = api.runner.eval(expr, grid, false, timeout, lookback_ms).await?;
+    let grid = Grid {
+        start_ms,
+        end_ms,
+        step_ms,
+    };
+    let answer = api
+        .runner
+        .eval(expr, text(&params).to_owned(), grid, false, timeout, lookback_ms)
+        .await?;
     Ok(respond(&api, answer, limit, &params, started.elapsed()))
 }
 
@@ -87,7 +117,10 @@ fn respond(api: &Api, mut answer: Answer, limit: usize, params: &Params, took: D
         && series.len() > limit
     {
         series.truncate(limit);
-        answer.annotations.warnings.push("results truncated due to limit".to_owned());
+        answer
+            .annotations
+            .warnings
+            .push("results truncated due to limit".to_owned());
     }
     api.metrics.query(took, answer.stats.samples_read);
     let mut out = String::with_capacity(1024);
@@ -111,7 +144,10 @@ pub(super) async fn format(_: Arc<Api>, params: Params) -> Result<Response<Body>
 pub(super) async fn exemplars(_: Arc<Api>, params: Params) -> Result<Response<Body>, ApiError> {
     let start_ms = params.time_ms("start", 0)?;
     if params.time_ms("end", i64::MAX)? < start_ms {
-        return Err(ApiError::new(ErrorType::BadData, "invalid parameter \"end\": end timestamp must not be before start timestamp"));
+        return Err(ApiError::new(
+            ErrorType::BadData,
+            "invalid parameter \"end\": end timestamp must not be before start timestamp",
+        ));
     }
     parse(&params)?;
     Ok(json_response(format!("{}[]}}", json::HEAD)))

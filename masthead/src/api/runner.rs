@@ -33,7 +33,9 @@ pub struct Runner {
 
 impl std::fmt::Debug for Runner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Runner").field("limits", &self.limits).finish_non_exhaustive()
+        f.debug_struct("Runner")
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
     }
 }
 
@@ -52,7 +54,11 @@ impl Runner {
     #[must_use]
     pub fn new(querier: Arc<dyn Querier>, limits: Limits) -> Self {
         let running = Arc::new(Semaphore::new(limits.max_concurrency.max(1)));
-        Self { querier, limits, running }
+        Self {
+            querier,
+            limits,
+            running,
+        }
     }
 
     /// The limits in force.
@@ -61,13 +67,14 @@ impl Runner {
         &self.limits
     }
 
-    /// Evaluates a parsed query. `timeout` can only shorten the limit, `lookback_ms` replaces the default.
+    /// Evaluates a parsed query; `text` is what it was parsed from, for the places in remarks. `timeout` can only shorten the limit, `lookback_ms` replaces the default.
     ///
     /// # Errors
     /// [`ApiError`] as upstream maps them: execution, timeout, canceled, internal.
     pub async fn eval(
         &self,
         expr: Expr,
+        text: String,
         grid: Grid,
         instant: bool,
         timeout: Option<Duration>,
@@ -78,7 +85,8 @@ impl Runner {
             options.lookback_ms = lookback_ms;
         }
         self.blocking(timeout, move |querier, cancel| {
-            promql::engine::eval(&expr, grid, instant, querier, &options, cancel).map_err(ApiError::from)
+            promql::engine::eval_text(&expr, &text, grid, instant, querier, &options, cancel)
+                .map_err(ApiError::from)
         })
         .await
     }
@@ -98,7 +106,12 @@ impl Runner {
         let wait_for_turn = Arc::clone(&self.running).acquire_owned();
         let permit = tokio::time::timeout(limit, wait_for_turn)
             .await
-            .map_err(|_| ApiError::new(ErrorType::Timeout, "query timed out while waiting for its turn in the queue"))?
+            .map_err(|_| {
+                ApiError::new(
+                    ErrorType::Timeout,
+                    "query timed out while waiting for its turn in the queue",
+                )
+            })?
             .map_err(|_| ApiError::new(ErrorType::Unavailable, "the server is shutting down"))?;
         let querier = Arc::clone(&self.querier);
         let flag = Arc::clone(&cancel);
@@ -114,7 +127,12 @@ impl Runner {
                 task.await
             }
         };
-        joined.map_err(|e| ApiError::new(ErrorType::Internal, format!("the query's worker ended early: {e}")))?
+        joined.map_err(|e| {
+            ApiError::new(
+                ErrorType::Internal,
+                format!("the query's worker ended early: {e}"),
+            )
+        })?
     }
 }
 
@@ -124,8 +142,11 @@ mod tests {
     use promql::script::MemoryStore;
 
     fn runner() -> Runner {
-        let limits =
-            Limits { max_concurrency: 1, timeout: Duration::from_millis(50), engine: Options::default() };
+        let limits = Limits {
+            max_concurrency: 1,
+            timeout: Duration::from_millis(50),
+            engine: Options::default(),
+        };
         Runner::new(Arc::new(MemoryStore::default()), limits)
     }
 
@@ -141,21 +162,35 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_query_over_its_time_is_told_to_stop() {
-        let reason = runner().blocking(None, |_, cancel| Ok(until_cancelled(cancel))).await.unwrap();
+        let reason = runner()
+            .blocking(None, |_, cancel| Ok(until_cancelled(cancel)))
+            .await
+            .unwrap();
         assert_eq!(reason, CancelReason::TimedOut);
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_client_that_hangs_up_ends_its_query() {
         let (tell, told) = std::sync::mpsc::channel();
-        let limits = Limits { max_concurrency: 1, timeout: Duration::from_secs(60), engine: Options::default() };
+        let limits = Limits {
+            max_concurrency: 1,
+            timeout: Duration::from_secs(60),
+            engine: Options::default(),
+        };
         let runner = Runner::new(Arc::new(MemoryStore::default()), limits);
         let request = runner.blocking(None, move |_, cancel| {
             let _ = tell.send(until_cancelled(cancel));
             Ok(())
         });
         // The server drops the future when the connection closes.
-        assert!(tokio::time::timeout(Duration::from_millis(20), request).await.is_err());
-        assert_eq!(told.recv_timeout(Duration::from_secs(5)), Ok(CancelReason::HungUp));
+        assert!(
+            tokio::time::timeout(Duration::from_millis(20), request)
+                .await
+                .is_err()
+        );
+        assert_eq!(
+            told.recv_timeout(Duration::from_secs(5)),
+            Ok(CancelReason::HungUp)
+        );
     }
 }

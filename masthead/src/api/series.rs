@@ -23,7 +23,10 @@ fn selectors(params: &Params) -> Result<Vec<Vec<Matcher>>, ApiError> {
     for text in params.all("match[]") {
         let expr = promql::parser::parse(text).map_err(|e| ApiError::parameter("match[]", e))?;
         let ExprKind::Selector(selector) = &expr.without_parens().kind else {
-            return Err(ApiError::parameter("match[]", format!("{text} is not a series selector such as up{{job=\"x\"}}")));
+            return Err(ApiError::parameter(
+                "match[]",
+                format!("{text} is not a series selector such as up{{job=\"x\"}}"),
+            ));
         };
         out.push(selector.matchers.clone());
     }
@@ -40,16 +43,25 @@ fn window(params: &Params) -> Result<Window, ApiError> {
     let start_ms = params.time_ms("start", MIN_MS)?;
     let end_ms = params.time_ms("end", MAX_MS)?;
     if end_ms < start_ms {
-        return Err(ApiError::parameter("end", "end timestamp must not be before start time"));
+        return Err(ApiError::parameter(
+            "end",
+            "end timestamp must not be before start time",
+        ));
     }
-    Ok(Window { start_ms, end_ms, limit: params.limit("limit")? })
+    Ok(Window {
+        start_ms,
+        end_ms,
+        limit: params.limit("limit")?,
+    })
 }
 
 /// Cuts a list at the limit, with upstream's warning.
 fn truncate<T>(list: &mut Vec<T>, limit: usize, annotations: &mut Annotations) {
     if limit > 0 && list.len() > limit {
         list.truncate(limit);
-        annotations.warnings.push("results truncated due to limit".to_owned());
+        annotations
+            .warnings
+            .push("results truncated due to limit".to_owned());
     }
 }
 
@@ -64,7 +76,13 @@ pub(super) async fn series(api: Arc<Api>, params: Params) -> Result<Response<Bod
     let mut found: Vec<Labels> = api
         .runner
         .blocking(None, move |querier, cancel| {
-            let hints = SelectHints { start_ms, end_ms, func: Some("series"), limit, ..SelectHints::default() };
+            let hints = SelectHints {
+                start_ms,
+                end_ms,
+                func: Some("series"),
+                limit,
+                ..SelectHints::default()
+            };
             let mut found = BTreeSet::new();
             for matchers in &selectors {
                 for series in querier.select(matchers, &hints, cancel)? {
@@ -135,7 +153,9 @@ async fn strings(api: &Api, params: &Params, label: Option<String>) -> Result<Re
 /// Undoes upstream's value-encoding escape: `U__` in front, `_xx_` a code point in hexadecimal, `__` an underscore.
 /// Anything that does not fit is left as it came.
 fn unescape_label(name: &str) -> String {
-    let Some(escaped) = name.strip_prefix("U__") else { return name.to_owned() };
+    let Some(escaped) = name.strip_prefix("U__") else {
+        return name.to_owned();
+    };
     let mut out = String::with_capacity(escaped.len());
     let mut rest = escaped;
     while let Some(at) = rest.find('_') {
@@ -146,8 +166,12 @@ fn unescape_label(name: &str) -> String {
             rest = after;
             continue;
         }
-        let Some((code, after)) = rest.split_once('_') else { return name.to_owned() };
-        let Some(c) = u32::from_str_radix(code, 16).ok().and_then(char::from_u32) else { return name.to_owned() };
+        let Some((code, after)) = rest.split_once('_') else {
+            return name.to_owned();
+        };
+        let Some(c) = u32::from_str_radix(code, 16).ok().and_then(char::from_u32) else {
+            return name.to_owned();
+        };
         out.push(c);
         rest = after;
     }

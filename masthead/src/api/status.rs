@@ -20,7 +20,8 @@ fn success(data: &Value) -> Response<Body> {
 
 /// RFC 3339 in UTC, as Go prints a `time.Time`.
 fn rfc3339(t_ms: i64) -> String {
-    jiff::Timestamp::from_millisecond(t_ms).map_or_else(|_| "0001-01-01T00:00:00Z".to_owned(), |t| t.to_string())
+    jiff::Timestamp::from_millisecond(t_ms)
+        .map_or_else(|_| "0001-01-01T00:00:00Z".to_owned(), |t| t.to_string())
 }
 
 /// `GET /api/v1/metadata?metric=&limit=`
@@ -55,18 +56,33 @@ pub(super) async fn targets(api: Arc<Api>, params: Params) -> Result<Response<Bo
         Vec::new()
     } else {
         let snapshot = api.targets.snapshot();
-        snapshot.iter().filter(|t| pool.is_none_or(|p| p == t.info.job)).map(target_json).collect()
+        snapshot
+            .iter()
+            .filter(|t| pool.is_none_or(|p| p == t.info.job))
+            .map(target_json)
+            .collect()
     };
-    Ok(success(&json!({ "activeTargets": active, "droppedTargets": [], "droppedTargetCounts": {} })))
+    Ok(success(
+        &json!({ "activeTargets": active, "droppedTargets": [], "droppedTargetCounts": {} }),
+    ))
 }
 
 fn labels_json(labels: &model::Labels) -> Value {
-    Value::Object(labels.iter().map(|(n, v)| (n.to_owned(), Value::from(v))).collect())
+    Value::Object(
+        labels
+            .iter()
+            .map(|(n, v)| (n.to_owned(), Value::from(v)))
+            .collect(),
+    )
 }
 
 /// Before the first scrape Go's zero time stands there.
 fn last_scrape(t_ms: i64) -> String {
-    if t_ms == 0 { "0001-01-01T00:00:00Z".to_owned() } else { rfc3339(t_ms) }
+    if t_ms == 0 {
+        "0001-01-01T00:00:00Z".to_owned()
+    } else {
+        rfc3339(t_ms)
+    }
 }
 
 fn target_json(target: &crate::scrape::TargetStatus) -> Value {
@@ -92,7 +108,10 @@ pub(super) async fn targets_metadata(api: Arc<Api>, params: Params) -> Result<Re
     let limit = params.limit("limit")?;
     let mut data = Vec::new();
     for (labels, families) in api.targets.metadata_by_target() {
-        for (metric, m) in families.iter().filter(|(metric, _)| wanted.is_none_or(|w| w == *metric)) {
+        for (metric, m) in families
+            .iter()
+            .filter(|(metric, _)| wanted.is_none_or(|w| w == *metric))
+        {
             if limit > 0 && data.len() >= limit {
                 break;
             }
@@ -117,7 +136,9 @@ pub(super) async fn alerts(_: Arc<Api>, _: Params) -> Result<Response<Body>, Api
 
 /// `GET /api/v1/alertmanagers`: none yet.
 pub(super) async fn alertmanagers(_: Arc<Api>, _: Params) -> Result<Response<Body>, ApiError> {
-    Ok(success(&json!({ "activeAlertmanagers": [], "droppedAlertmanagers": [] })))
+    Ok(success(
+        &json!({ "activeAlertmanagers": [], "droppedAlertmanagers": [] }),
+    ))
 }
 
 /// `GET /api/v1/status/buildinfo`. `version` is the Prometheus version whose API this is: clients decide by it what
@@ -157,7 +178,12 @@ pub(super) async fn runtimeinfo(api: Arc<Api>, _: Params) -> Result<Response<Bod
 
 /// `GET /api/v1/status/flags`
 pub(super) async fn flags(api: Arc<Api>, _: Params) -> Result<Response<Body>, ApiError> {
-    let flags = api.about.flags.iter().map(|(n, v)| (n.clone(), Value::from(v.as_str()))).collect();
+    let flags = api
+        .about
+        .flags
+        .iter()
+        .map(|(n, v)| (n.clone(), Value::from(v.as_str())))
+        .collect();
     Ok(success(&Value::Object(flags)))
 }
 
@@ -177,7 +203,9 @@ pub(super) async fn tsdb(api: Arc<Api>, params: Params) -> Result<Response<Body>
         .await
         .map_err(|e| ApiError::new(ErrorType::Internal, format!("reading the head's statistics: {e}")))?;
     let list = |rows: &[(String, u64)]| -> Vec<Value> {
-        rows.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect()
+        rows.iter()
+            .map(|(name, value)| json!({ "name": name, "value": value }))
+            .collect()
     };
     Ok(success(&json!({
         "headStats": {
@@ -202,7 +230,9 @@ pub(super) async fn tsdb(api: Arc<Api>, params: Params) -> Result<Response<Body>
 /// `GET /api/v1/status/walreplay`: the listener opens after the replay, so whoever can ask sees it done.
 pub(super) async fn walreplay(api: Arc<Api>, _: Params) -> Result<Response<Body>, ApiError> {
     let segments = api.db.stats().wal_segments;
-    Ok(success(&json!({ "min": 0, "max": segments, "current": segments, "state": "done" })))
+    Ok(success(
+        &json!({ "min": 0, "max": segments, "current": segments, "state": "done" }),
+    ))
 }
 
 /// `GET /api/v1/notifications`: none.
@@ -234,7 +264,12 @@ pub(super) async fn node_metrics(State(api): State<Arc<Api>>) -> Result<Response
         model::encode_families(&collection.families, &mut text);
         for outcome in collection.outcomes.iter().filter(|o| !o.success) {
             if let Some(error) = &outcome.error {
-                let _ = writeln!(text, "# collector {} failed: {}", outcome.collector, error.to_string().replace('\n', " "));
+                let _ = writeln!(
+                    text,
+                    "# collector {} failed: {}",
+                    outcome.collector,
+                    error.to_string().replace('\n', " ")
+                );
             }
         }
         text

@@ -17,11 +17,19 @@ pub fn default_path() -> anyhow::Result<PathBuf> {
     if rustix::process::geteuid().is_root() {
         return Ok(PathBuf::from("/var/lib/masthead"));
     }
-    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let set = |name| {
+        std::env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
     set("XDG_DATA_HOME")
         .or_else(|| set("HOME").map(|home| home.join(".local/share")))
         .map(|base| base.join("masthead"))
-        .ok_or_else(|| anyhow::anyhow!("neither XDG_DATA_HOME nor HOME is set; say where the data shall live with --data-dir"))
+        .ok_or_else(|| {
+            anyhow::anyhow!(
+                "neither XDG_DATA_HOME nor HOME is set; say where the data shall live with --data-dir"
+            )
+        })
 }
 
 /// Held as long as the process uses the folder; the kernel lets go of it when the process dies, however it dies.
@@ -38,9 +46,15 @@ impl Lock {
     pub fn take(folder: &Path) -> anyhow::Result<Self> {
         let fault = |what: &str, e: io::Error| {
             let cure = match e.kind() {
-                io::ErrorKind::PermissionDenied => "run as a user that may write there, or choose another folder with --data-dir",
-                io::ErrorKind::StorageFull => "free some space on that disk, or choose another with --data-dir",
-                io::ErrorKind::ReadOnlyFilesystem => "that file system is read-only; choose another with --data-dir",
+                io::ErrorKind::PermissionDenied => {
+                    "run as a user that may write there, or choose another folder with --data-dir"
+                }
+                io::ErrorKind::StorageFull => {
+                    "free some space on that disk, or choose another with --data-dir"
+                }
+                io::ErrorKind::ReadOnlyFilesystem => {
+                    "that file system is read-only; choose another with --data-dir"
+                }
                 _ => "choose another folder with --data-dir",
             };
             anyhow::anyhow!("{what} the data folder {}: {e}; {cure}", folder.display())
@@ -80,8 +94,12 @@ impl Lock {
 /// # Errors
 /// When the file system cannot be asked.
 pub fn default_retention_bytes(folder: &Path) -> anyhow::Result<u64> {
-    let disk = statvfs(folder)
-        .map_err(|e| anyhow::anyhow!("reading the size of the disk that holds {}: {e}", folder.display()))?;
+    let disk = statvfs(folder).map_err(|e| {
+        anyhow::anyhow!(
+            "reading the size of the disk that holds {}: {e}",
+            folder.display()
+        )
+    })?;
     let total = disk.f_blocks.saturating_mul(disk.f_frsize);
     Ok((total / 20).max(LEAST_RETENTION_BYTES))
 }
@@ -110,7 +128,10 @@ mod tests {
         let path = folder.path().join("a/b");
         let first = Lock::take(&path).unwrap();
         let refused = Lock::take(&path).unwrap_err().to_string();
-        assert!(refused.contains(&format!("process {}", std::process::id())), "{refused}");
+        assert!(
+            refused.contains(&format!("process {}", std::process::id())),
+            "{refused}"
+        );
         drop(first);
         Lock::take(&path).unwrap();
     }
@@ -121,7 +142,10 @@ mod tests {
         let path = folder.path().join("file");
         fs::write(&path, "x").unwrap();
         let error = Lock::take(&path).unwrap_err().to_string();
-        assert!(error.contains("--data-dir") && error.contains(path.to_str().unwrap()), "{error}");
+        assert!(
+            error.contains("--data-dir") && error.contains(path.to_str().unwrap()),
+            "{error}"
+        );
     }
 
     #[test]

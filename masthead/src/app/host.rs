@@ -51,7 +51,10 @@ fn zone(now_ms: i64) -> collect::Zone {
     let zone = jiff::tz::TimeZone::system();
     let now = jiff::Timestamp::from_millisecond(now_ms).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
     let info = zone.to_offset_info(now);
-    collect::Zone { name: info.abbreviation().to_owned(), offset_s: info.offset().seconds() }
+    collect::Zone {
+        name: info.abbreviation().to_owned(),
+        offset_s: info.offset().seconds(),
+    }
 }
 
 /// What the thread reads.
@@ -84,7 +87,11 @@ impl Source {
     fn new(targets: &Targets, job: &str, instance: &str, url: &str, interval: Duration) -> Self {
         let labels = Labels::from_pairs([("job", job), ("instance", instance)]);
         let handle = targets.register_local(job, instance, url, interval);
-        Self { tracker: SourceTracker::new(labels, Rules::default()), handle, store_error: None }
+        Self {
+            tracker: SourceTracker::new(labels, Rules::default()),
+            handle,
+            store_error: None,
+        }
     }
 
     /// Reads, stores and reports one round.
@@ -96,7 +103,9 @@ impl Source {
             metadata.start_round();
             metadata.set_families(&families);
         }
-        let report = self.tracker.round(sink, t_ms, started, |round| round.add_families(&families));
+        let report = self
+            .tracker
+            .round(sink, t_ms, started, |round| round.add_families(&families));
         if report.store_error != self.store_error {
             match &report.store_error {
                 Some(error) => tracing::error!("storing this machine's metrics: {error}"),
@@ -120,18 +129,40 @@ impl HostThread {
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn start(sources: Sources, interval_ms: i64, targets: &Targets, sink: Arc<dyn Sink>) -> anyhow::Result<Self> {
+    pub fn start(
+        sources: Sources,
+        interval_ms: i64,
+        targets: &Targets,
+        sink: Arc<dyn Sink>,
+    ) -> anyhow::Result<Self> {
         let interval = Duration::from_millis(u64::try_from(interval_ms).unwrap_or(15_000));
         let base = format!("http://{}", sources.address);
-        let instance =
-            sources.instance.clone().unwrap_or_else(|| format!("{}:{NODE_EXPORTER_PORT}", sources.hostname));
+        let instance = sources
+            .instance
+            .clone()
+            .unwrap_or_else(|| format!("{}:{NODE_EXPORTER_PORT}", sources.hostname));
         let host = sources.collector.map(|collector| {
             let url = format!("{base}/metrics/node");
-            (collector, Source::new(targets, "node-exporter", &instance, &url, interval))
+            (
+                collector,
+                Source::new(targets, "node-exporter", &instance, &url, interval),
+            )
         });
         let own_instance = format!("{}:{}", sources.hostname, sources.address.port());
-        let own = Source::new(targets, "masthead", &own_instance, &format!("{base}/metrics"), interval);
-        let mut ticker = Ticker { host, own, metrics: sources.metrics, db: sources.db, sink };
+        let own = Source::new(
+            targets,
+            "masthead",
+            &own_instance,
+            &format!("{base}/metrics"),
+            interval,
+        );
+        let mut ticker = Ticker {
+            host,
+            own,
+            metrics: sources.metrics,
+            db: sources.db,
+            sink,
+        };
         let (stop, stopped) = mpsc::channel();
         let thread = thread::Builder::new()
             .name("host".to_owned())
@@ -162,8 +193,15 @@ impl HostThread {
 /// clock may have been set back a little.
 fn next_tick_ms(now_ms: i64, done_ms: i64, interval_ms: i64) -> i64 {
     let interval_ms = interval_ms.max(1);
-    let next = now_ms.div_euclid(interval_ms).saturating_add(1).saturating_mul(interval_ms);
-    if next == done_ms { next.saturating_add(interval_ms) } else { next }
+    let next = now_ms
+        .div_euclid(interval_ms)
+        .saturating_add(1)
+        .saturating_mul(interval_ms);
+    if next == done_ms {
+        next.saturating_add(interval_ms)
+    } else {
+        next
+    }
 }
 
 struct Ticker {
@@ -188,7 +226,8 @@ impl Ticker {
             });
         }
         let (metrics, db) = (&self.metrics, &self.db);
-        self.own.round(&*self.sink, t_ms, || metrics.families(&db.stats()));
+        self.own
+            .round(&*self.sink, t_ms, || metrics.families(&db.stats()));
     }
 }
 

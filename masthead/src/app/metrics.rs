@@ -20,7 +20,10 @@ struct Histogram {
 
 impl Histogram {
     fn observe(&mut self, value: f64) {
-        let at = BOUNDS.iter().position(|bound| value <= *bound).unwrap_or(BOUNDS.len());
+        let at = BOUNDS
+            .iter()
+            .position(|bound| value <= *bound)
+            .unwrap_or(BOUNDS.len());
         if let Some(count) = self.counts.get_mut(at) {
             *count += 1;
         }
@@ -34,7 +37,10 @@ impl Histogram {
             total += count;
             (bound, float(total))
         });
-        MetricValue::Histogram { buckets: buckets.collect(), sum: self.sum }
+        MetricValue::Histogram {
+            buckets: buckets.collect(),
+            sum: self.sum,
+        }
     }
 }
 
@@ -59,18 +65,30 @@ impl Metrics {
     /// Counters of a process that started at `start_ms`.
     #[must_use]
     pub fn new(start_ms: i64) -> Self {
-        Self { start_ms, inner: Mutex::default() }
+        Self {
+            start_ms,
+            inner: Mutex::default(),
+        }
     }
 
     fn with(&self, change: impl FnOnce(&mut Inner)) {
-        change(&mut self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+        change(
+            &mut self
+                .inner
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner),
+        );
     }
 
     /// A request was answered.
     pub fn request(&self, route: &str, code: u16, took: Duration) {
         self.with(|inner| {
             *inner.requests.entry((route.to_owned(), code)).or_default() += 1;
-            inner.durations.entry(route.to_owned()).or_default().observe(took.as_secs_f64());
+            inner
+                .durations
+                .entry(route.to_owned())
+                .or_default()
+                .observe(took.as_secs_f64());
         });
     }
 
@@ -109,29 +127,56 @@ fn float(count: u64) -> f64 {
 }
 
 fn request_families(inner: &Inner) -> Vec<Family> {
-    let mut requests =
-        Family::new("masthead_http_requests_total", "HTTP requests answered, by route and code.", MetricType::Counter);
+    let mut requests = Family::new(
+        "masthead_http_requests_total",
+        "HTTP requests answered, by route and code.",
+        MetricType::Counter,
+    );
     for ((route, code), count) in &inner.requests {
-        let labels = vec![("code".into(), Cow::from(code.to_string())), ("handler".into(), Cow::from(route.clone()))];
+        let labels = vec![
+            ("code".into(), Cow::from(code.to_string())),
+            ("handler".into(), Cow::from(route.clone())),
+        ];
         requests.push(labels, float(*count));
     }
-    let mut durations =
-        Family::new("masthead_http_request_duration_seconds", "Time to answer, by route.", MetricType::Histogram);
+    let mut durations = Family::new(
+        "masthead_http_request_duration_seconds",
+        "Time to answer, by route.",
+        MetricType::Histogram,
+    );
     for (route, histogram) in &inner.durations {
         let labels = vec![("handler".into(), Cow::from(route.clone()))];
-        durations.metrics.push(Metric { labels, value: histogram.value() });
+        durations.metrics.push(Metric {
+            labels,
+            value: histogram.value(),
+        });
     }
     let plain = |name, help, histogram: &Histogram| {
         let mut family = Family::new(name, help, MetricType::Histogram);
-        family.metrics.push(Metric { labels: Vec::new(), value: histogram.value() });
+        family.metrics.push(Metric {
+            labels: Vec::new(),
+            value: histogram.value(),
+        });
         family
     };
     vec![
         requests,
         durations,
-        plain("masthead_query_duration_seconds", "Time to evaluate a query.", &inner.queries),
-        Family::counter("masthead_query_samples_total", "Samples read by queries.", float(inner.query_samples)),
-        plain("masthead_tsdb_maintenance_duration_seconds", "Time of one round of cut, compaction and retention.", &inner.maintenance),
+        plain(
+            "masthead_query_duration_seconds",
+            "Time to evaluate a query.",
+            &inner.queries,
+        ),
+        Family::counter(
+            "masthead_query_samples_total",
+            "Samples read by queries.",
+            float(inner.query_samples),
+        ),
+        plain(
+            "masthead_tsdb_maintenance_duration_seconds",
+            "Time of one round of cut, compaction and retention.",
+            &inner.maintenance,
+        ),
         Family::counter(
             "masthead_tsdb_maintenance_failures_total",
             "Rounds of upkeep that failed.",
@@ -142,37 +187,99 @@ fn request_families(inner: &Inner) -> Vec<Family> {
 
 fn store_families(stats: &tsdb::Stats) -> Vec<Family> {
     let blocks = &stats.blocks;
-    let mut rejected =
-        Family::new("masthead_tsdb_samples_rejected_total", "Samples not stored, by reason.", MetricType::Counter);
+    let mut rejected = Family::new(
+        "masthead_tsdb_samples_rejected_total",
+        "Samples not stored, by reason.",
+        MetricType::Counter,
+    );
     for (reason, count) in &stats.rejected {
         rejected.push(vec![("reason".into(), Cow::from(reason.as_str()))], float(*count));
     }
-    vec![
-        rejected,
-        Family::gauge("masthead_tsdb_head_series", "Series in the head.", float(stats.head_series)),
-        Family::gauge("masthead_tsdb_head_chunks", "Chunks in the head.", float(stats.head_chunks)),
-        Family::counter("masthead_tsdb_samples_appended_total", "Samples stored.", float(stats.appended)),
-        Family::gauge("masthead_tsdb_wal_bytes", "Size of the write-ahead log.", float(stats.wal_bytes)),
-        Family::counter("masthead_tsdb_wal_fsyncs_total", "Syncs of the write-ahead log.", float(stats.wal_syncs)),
-        Family::gauge("masthead_tsdb_blocks", "Blocks on disk.", float(blocks.len() as u64)),
-        Family::gauge("masthead_tsdb_blocks_bytes", "Size of all blocks.", float(blocks.iter().map(|b| b.bytes).sum())),
-        Family::gauge("masthead_tsdb_blocks_samples", "Samples in blocks.", float(blocks.iter().map(|b| b.samples).sum())),
-        Family::counter("masthead_tsdb_head_series_created_total", "Series made.", float(stats.series_created)),
-        Family::counter("masthead_tsdb_head_series_removed_total", "Series forgotten.", float(stats.series_removed)),
-        Family::counter("masthead_tsdb_compactions_total", "Blocks made by compaction.", float(stats.compactions)),
-        Family::counter("masthead_tsdb_blocks_deleted_total", "Blocks deleted by retention.", float(stats.blocks_deleted)),
-    ]
+    let gauges = [
+        (
+            "masthead_tsdb_head_series",
+            "Series in the head.",
+            stats.head_series,
+        ),
+        (
+            "masthead_tsdb_head_chunks",
+            "Chunks in the head.",
+            stats.head_chunks,
+        ),
+        (
+            "masthead_tsdb_wal_bytes",
+            "Size of the write-ahead log.",
+            stats.wal_bytes,
+        ),
+        ("masthead_tsdb_blocks", "Blocks on disk.", blocks.len() as u64),
+        (
+            "masthead_tsdb_blocks_bytes",
+            "Size of all blocks.",
+            blocks.iter().map(|b| b.bytes).sum(),
+        ),
+        (
+            "masthead_tsdb_blocks_samples",
+            "Samples in blocks.",
+            blocks.iter().map(|b| b.samples).sum(),
+        ),
+    ];
+    let counters = [
+        (
+            "masthead_tsdb_samples_appended_total",
+            "Samples stored.",
+            stats.appended,
+        ),
+        (
+            "masthead_tsdb_wal_fsyncs_total",
+            "Syncs of the write-ahead log.",
+            stats.wal_syncs,
+        ),
+        (
+            "masthead_tsdb_head_series_created_total",
+            "Series made.",
+            stats.series_created,
+        ),
+        (
+            "masthead_tsdb_head_series_removed_total",
+            "Series forgotten.",
+            stats.series_removed,
+        ),
+        (
+            "masthead_tsdb_compactions_total",
+            "Blocks made by compaction.",
+            stats.compactions,
+        ),
+        (
+            "masthead_tsdb_blocks_deleted_total",
+            "Blocks deleted by retention.",
+            stats.blocks_deleted,
+        ),
+    ];
+    let gauges = gauges
+        .into_iter()
+        .map(|(name, help, value)| Family::gauge(name, help, float(value)));
+    let counters = counters
+        .into_iter()
+        .map(|(name, help, value)| Family::counter(name, help, float(value)));
+    gauges.chain(counters).chain([rejected]).collect()
 }
 
 fn build_info() -> Family {
-    let mut family = Family::new("masthead_build_info", "A constant 1 with the version.", MetricType::Gauge);
+    let mut family = Family::new(
+        "masthead_build_info",
+        "A constant 1 with the version.",
+        MetricType::Gauge,
+    );
     family.push(vec![("version".into(), env!("CARGO_PKG_VERSION").into())], 1.0);
     family
 }
 
 /// The client libraries' process metrics, from `/proc/self`. What cannot be read is left out.
 fn process_families(start_ms: i64) -> Vec<Family> {
-    #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 fit a float exactly for 285,000 years")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "milliseconds since 1970 fit a float exactly for 285,000 years"
+    )]
     let start_s = start_ms as f64 / 1000.0;
     let mut out = vec![Family::gauge(
         "process_start_time_seconds",
@@ -180,15 +287,35 @@ fn process_families(start_ms: i64) -> Vec<Family> {
         start_s,
     )];
     if let Some((cpu_s, resident, virtual_bytes)) = read_stat() {
-        out.push(Family::counter("process_cpu_seconds_total", "Total user and system CPU time spent in seconds.", cpu_s));
-        out.push(Family::gauge("process_resident_memory_bytes", "Resident memory size in bytes.", resident));
-        out.push(Family::gauge("process_virtual_memory_bytes", "Virtual memory size in bytes.", virtual_bytes));
+        out.push(Family::counter(
+            "process_cpu_seconds_total",
+            "Total user and system CPU time spent in seconds.",
+            cpu_s,
+        ));
+        out.push(Family::gauge(
+            "process_resident_memory_bytes",
+            "Resident memory size in bytes.",
+            resident,
+        ));
+        out.push(Family::gauge(
+            "process_virtual_memory_bytes",
+            "Virtual memory size in bytes.",
+            virtual_bytes,
+        ));
     }
     if let Ok(entries) = std::fs::read_dir("/proc/self/fd") {
-        out.push(Family::gauge("process_open_fds", "Number of open file descriptors.", float(entries.count() as u64)));
+        out.push(Family::gauge(
+            "process_open_fds",
+            "Number of open file descriptors.",
+            float(entries.count() as u64),
+        ));
     }
     if let Some(limit) = rustix::process::getrlimit(rustix::process::Resource::Nofile).current {
-        out.push(Family::gauge("process_max_fds", "Maximum number of open file descriptors.", float(limit)));
+        out.push(Family::gauge(
+            "process_max_fds",
+            "Maximum number of open file descriptors.",
+            float(limit),
+        ));
     }
     out
 }
@@ -201,7 +328,11 @@ fn read_stat() -> Option<(f64, f64, f64)> {
     let number = |at: usize| fields.get(at)?.parse::<f64>().ok();
     let ticks = float(rustix::param::clock_ticks_per_second());
     let page = float(rustix::param::page_size() as u64);
-    Some(((number(11)? + number(12)?) / ticks, number(21)? * page, number(20)?))
+    Some((
+        (number(11)? + number(12)?) / ticks,
+        number(21)? * page,
+        number(20)?,
+    ))
 }
 
 #[cfg(test)]
@@ -229,6 +360,9 @@ mod tests {
     #[test]
     fn the_process_sees_itself() {
         let names: Vec<_> = process_families(0).into_iter().map(|f| f.name).collect();
-        assert!(names.contains(&Cow::from("process_resident_memory_bytes")), "{names:?}");
+        assert!(
+            names.contains(&Cow::from("process_resident_memory_bytes")),
+            "{names:?}"
+        );
     }
 }

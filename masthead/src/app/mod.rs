@@ -122,7 +122,10 @@ pub struct Started {
 
 /// Beyond loopback the page needs a password, unless the person says that it shall not.
 fn check_listen(options: &UpOptions) -> anyhow::Result<()> {
-    if options.listen.ip().is_loopback() || options.web_config.as_ref().is_some_and(|web| web.has_users()) || options.insecure {
+    if options.listen.ip().is_loopback()
+        || options.web_config.as_ref().is_some_and(|web| web.has_users())
+        || options.insecure
+    {
         return Ok(());
     }
     anyhow::bail!(
@@ -145,7 +148,12 @@ fn start(options: &UpOptions, address: SocketAddr, retention_bytes: u64) -> anyh
     let scrapes = scrape::Manager::start(&options.config, &sink, &targets)?;
     let host = host::HostThread::start(
         host::Sources {
-            collector: options.config.masthead.collect.enabled.then(|| collect::HostCollector::new(&host_options)),
+            collector: options
+                .config
+                .masthead
+                .collect
+                .enabled
+                .then(|| collect::HostCollector::new(&host_options)),
             instance: options.config.masthead.collect.instance.clone(),
             metrics: Arc::clone(&metrics),
             db: Arc::clone(&db),
@@ -163,7 +171,9 @@ fn start(options: &UpOptions, address: SocketAddr, retention_bytes: u64) -> anyh
         config_yaml: options.config.to_yaml(),
         flags: options.flags.clone(),
         retention: data_dir::retention_text(options.retention_ms, retention_bytes),
-        cwd: std::env::current_dir().map(|p| p.display().to_string()).unwrap_or_default(),
+        cwd: std::env::current_dir()
+            .map(|p| p.display().to_string())
+            .unwrap_or_default(),
         interval_ms,
         damaged_files,
     };
@@ -177,11 +187,20 @@ fn start(options: &UpOptions, address: SocketAddr, retention_bytes: u64) -> anyh
         host: Mutex::new(collect::HostCollector::new(&host_options)),
         about,
     });
-    Ok(Running { api, host, upkeep, scrapes })
+    Ok(Running {
+        api,
+        host,
+        upkeep,
+        scrapes,
+    })
 }
 
 /// The store and the number of damaged files that were gone around.
-fn open_store(options: &UpOptions, retention_bytes: u64, now_ms: i64) -> anyhow::Result<(Arc<tsdb::Db>, usize)> {
+fn open_store(
+    options: &UpOptions,
+    retention_bytes: u64,
+    now_ms: i64,
+) -> anyhow::Result<(Arc<tsdb::Db>, usize)> {
     let folder = &options.data_dir;
     let dir = tsdb::dir::RealDir::new(folder.clone())
         .with_context(|| format!("opening the data folder {}", folder.display()))?;
@@ -200,7 +219,12 @@ fn open_store(options: &UpOptions, retention_bytes: u64, now_ms: i64) -> anyhow:
 
 /// Stops what writes, then closes the store, so that all that was taken is on disk.
 async fn shut_down(running: Running) -> anyhow::Result<()> {
-    let Running { api, host, upkeep, scrapes } = running;
+    let Running {
+        api,
+        host,
+        upkeep,
+        scrapes,
+    } = running;
     scrapes.stop().await;
     let db = Arc::clone(&api.db);
     tokio::task::spawn_blocking(move || {
@@ -215,12 +239,24 @@ async fn shut_down(running: Running) -> anyhow::Result<()> {
 /// The name of this machine, `localhost` where it has none.
 fn hostname() -> String {
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    if name.is_empty() { "localhost".to_owned() } else { name }
+    if name.is_empty() {
+        "localhost".to_owned()
+    } else {
+        name
+    }
 }
 
 /// The limits of queries, as the flags set them.
 #[must_use]
 pub fn limits(max_concurrency: usize, timeout_ms: u64, max_samples: usize, lookback_ms: i64) -> Limits {
-    let engine = engine::Options { max_samples, lookback_ms, ..engine::Options::default() };
-    Limits { max_concurrency, timeout: std::time::Duration::from_millis(timeout_ms), engine }
+    let engine = engine::Options {
+        max_samples,
+        lookback_ms,
+        ..engine::Options::default()
+    };
+    Limits {
+        max_concurrency,
+        timeout: std::time::Duration::from_millis(timeout_ms),
+        engine,
+    }
 }

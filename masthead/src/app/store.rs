@@ -10,7 +10,11 @@ impl Sink for tsdb::Db {
         match Self::commit(self, batch) {
             Ok(committed) => Ok(CommitOutcome {
                 appended: committed.appended,
-                rejected: committed.rejected.iter().map(|r| (r.row, r.t_ms, r.reason.as_str().to_owned(), kind(r.reason))).collect(),
+                rejected: committed
+                    .rejected
+                    .iter()
+                    .map(|r| (r.row, r.t_ms, r.reason.as_str().to_owned(), kind(r.reason)))
+                    .collect(),
                 refs: committed.refs,
             }),
             Err(AppendError::UnknownRef { .. }) => Err(CommitError::UnknownRef),

@@ -46,10 +46,16 @@ pub(super) fn run(args: &QueryArgs) -> anyhow::Result<()> {
     crate::install_tls_provider();
     let timeout = Duration::from_millis(u64::try_from(flag_ms("timeout", &args.timeout)?)?);
     let client = Client::new(&args.url, timeout)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let Some(range) = &args.range else {
         let series = runtime.block_on(client.query(&args.expr))?;
-        return if args.json { out::line(&json(&series)) } else { out::line(&table(&series)) };
+        return if args.json {
+            out::line(&json(&series))
+        } else {
+            out::line(&table(&series))
+        };
     };
     let range_ms = flag_ms("range", range)?;
     let width = out::width();
@@ -78,8 +84,16 @@ fn json(series: &[Series]) -> String {
     let list: Vec<_> = series
         .iter()
         .map(|one| {
-            let labels: serde_json::Map<_, _> = one.labels.iter().map(|(n, v)| (n.clone(), v.as_str().into())).collect();
-            let points: Vec<_> = one.points.iter().map(|(t, v)| serde_json::json!([t, model::fmt_value(*v)])).collect();
+            let labels: serde_json::Map<_, _> = one
+                .labels
+                .iter()
+                .map(|(n, v)| (n.clone(), v.as_str().into()))
+                .collect();
+            let points: Vec<_> = one
+                .points
+                .iter()
+                .map(|(t, v)| serde_json::json!([t, model::fmt_value(*v)]))
+                .collect();
             serde_json::json!({ "metric": labels, "values": points })
         })
         .collect();
@@ -96,9 +110,14 @@ fn table(series: &[Series]) -> String {
         return NOTHING.to_owned();
     }
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header(["SERIES", "VALUE"]);
+    table
+        .load_preset(presets::NOTHING)
+        .set_header(["SERIES", "VALUE"]);
     for one in series {
-        let value = one.points.last().map_or_else(|| "-".to_owned(), |(_, v)| v.to_string());
+        let value = one
+            .points
+            .last()
+            .map_or_else(|| "-".to_owned(), |(_, v)| v.to_string());
         table.add_row([name(one), value]);
     }
     if let Some(column) = table.column_mut(1) {
@@ -113,7 +132,10 @@ mod tests {
 
     #[test]
     fn a_table_has_a_row_a_series() {
-        let series = Series { labels: vec![("job".to_owned(), "a".to_owned())], points: vec![(1.0, 2.5)] };
+        let series = Series {
+            labels: vec![("job".to_owned(), "a".to_owned())],
+            points: vec![(1.0, 2.5)],
+        };
         let text = table(&[series]);
         assert!(text.contains("{job=\"a\"}") && text.contains("2.5"), "{text}");
         assert!(table(&[]).starts_with("no data"));
@@ -122,6 +144,11 @@ mod tests {
     #[test]
     fn flags_say_how_a_duration_is_written() {
         assert_eq!(flag_ms("range", "1h").unwrap(), 3_600_000);
-        assert!(flag_ms("range", "soon").unwrap_err().to_string().contains("--range soon"));
+        assert!(
+            flag_ms("range", "soon")
+                .unwrap_err()
+                .to_string()
+                .contains("--range soon")
+        );
     }
 }

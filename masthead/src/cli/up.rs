@@ -71,18 +71,27 @@ fn positive_ms(flag: &str, text: &str) -> anyhow::Result<i64> {
 }
 
 fn listen_address(text: &str) -> anyhow::Result<SocketAddr> {
-    let full = if text.starts_with(':') { format!("0.0.0.0{text}") } else { text.to_owned() };
-    let mut found = full
-        .to_socket_addrs()
-        .map_err(|e| anyhow::anyhow!("--listen {text}: {e}; write it as HOST:PORT, such as 127.0.0.1:9090"))?;
-    found.next().ok_or_else(|| anyhow::anyhow!("--listen {text}: that name has no address"))
+    let full = if text.starts_with(':') {
+        format!("0.0.0.0{text}")
+    } else {
+        text.to_owned()
+    };
+    let mut found = full.to_socket_addrs().map_err(|e| {
+        anyhow::anyhow!("--listen {text}: {e}; write it as HOST:PORT, such as 127.0.0.1:9090")
+    })?;
+    found
+        .next()
+        .ok_or_else(|| anyhow::anyhow!("--listen {text}: that name has no address"))
 }
 
 impl UpArgs {
     fn check(&self) -> anyhow::Result<UpOptions> {
         let retention_size = self.retention_size.as_deref().map(|text| {
             let bytes = parse_size(text).map_err(|e| anyhow::anyhow!("--retention-size {text}: {e}"))?;
-            anyhow::ensure!(bytes > 0, "--retention-size {text}: nothing could be kept; write it as 500MB, 20GB or 1TB");
+            anyhow::ensure!(
+                bytes > 0,
+                "--retention-size {text}: nothing could be kept; write it as 500MB, 20GB or 1TB"
+            );
             Ok(bytes)
         });
         let data_dir = match &self.data_dir {
@@ -93,21 +102,37 @@ impl UpArgs {
             Some(file) => Config::load(file)?,
             None => Config::default(),
         };
-        let web_config = self.web_config.as_deref().map(WebConfig::load).transpose()?.map(Arc::new);
+        let web_config = self
+            .web_config
+            .as_deref()
+            .map(WebConfig::load)
+            .transpose()?
+            .map(Arc::new);
         for warning in web_config.iter().flat_map(|web| web.warnings()) {
             tracing::warn!("{warning}");
         }
         let timeout_ms = u64::try_from(positive_ms("query-timeout", &self.query_timeout)?)?;
         let lookback_ms = positive_ms("query-lookback-delta", &self.query_lookback_delta)?;
-        anyhow::ensure!(self.query_max_concurrency > 0, "--query-max-concurrency 0: at least one query must be able to run");
-        anyhow::ensure!(self.query_max_samples > 0, "--query-max-samples 0: a query must be able to hold samples");
+        anyhow::ensure!(
+            self.query_max_concurrency > 0,
+            "--query-max-concurrency 0: at least one query must be able to run"
+        );
+        anyhow::ensure!(
+            self.query_max_samples > 0,
+            "--query-max-samples 0: a query must be able to hold samples"
+        );
         Ok(UpOptions {
             listen: listen_address(&self.listen)?,
             retention_ms: positive_ms("retention-time", &self.retention_time)?,
             retention_bytes: retention_size.transpose()?,
             insecure: self.insecure,
             wal_sync_ms: u64::try_from(positive_ms("wal-sync", &self.wal_sync)?)?,
-            limits: app::limits(self.query_max_concurrency, timeout_ms, self.query_max_samples, lookback_ms),
+            limits: app::limits(
+                self.query_max_concurrency,
+                timeout_ms,
+                self.query_max_samples,
+                lookback_ms,
+            ),
             flags: self.flags(&data_dir),
             data_dir,
             config,
@@ -167,7 +192,8 @@ pub(super) fn run(args: UpArgs) -> anyhow::Result<()> {
 
 async fn until_signal(stop: CancellationToken) {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     else {
         tracing::error!("signals cannot be handled; Ctrl-C will end the process without a last sync");
         return;
@@ -185,7 +211,11 @@ fn greeting(started: &Started) -> String {
     let scheme = if started.https { "https" } else { "http" };
     let address = started.address;
     let shown = if address.ip().is_unspecified() {
-        format!("{scheme}://{}:{}/  (on every address of this machine)", started.hostname, address.port())
+        format!(
+            "{scheme}://{}:{}/  (on every address of this machine)",
+            started.hostname,
+            address.port()
+        )
     } else {
         format!("{scheme}://{address}/")
     };
@@ -201,7 +231,10 @@ fn greeting(started: &Started) -> String {
     let user = std::env::var("USER").unwrap_or_else(|_| "root".to_owned());
     if let Some(line) = ssh.and_then(|connection| ssh_line(&connection, &user, started.address)) {
         let port = started.address.port();
-        let _ = write!(text, "\n  to see the page in your own browser, run there\n      {line}\n  and open {scheme}://localhost:{port}/");
+        let _ = write!(
+            text,
+            "\n  to see the page in your own browser, run there\n      {line}\n  and open {scheme}://localhost:{port}/"
+        );
     }
     text
 }
@@ -212,9 +245,15 @@ fn ssh_line(connection: &str, user: &str, address: SocketAddr) -> Option<String>
         return None;
     }
     let fields: Vec<&str> = connection.split_whitespace().collect();
-    let [_, _, server, ssh_port] = fields.as_slice() else { return None };
+    let [_, _, server, ssh_port] = fields.as_slice() else {
+        return None;
+    };
     let port = address.port();
-    let option = if *ssh_port == "22" { String::new() } else { format!(" -p {ssh_port}") };
+    let option = if *ssh_port == "22" {
+        String::new()
+    } else {
+        format!(" -p {ssh_port}")
+    };
     Some(format!("ssh -N -L {port}:{address}{option} {user}@{server}"))
 }
 
@@ -240,8 +279,18 @@ mod tests {
 
     #[test]
     fn flags_that_are_wrong_say_how_they_are_written() {
-        assert!(positive_ms("retention-time", "fifteen").unwrap_err().to_string().contains("15d"));
-        assert!(listen_address("nowhere").unwrap_err().to_string().contains("HOST:PORT"));
+        assert!(
+            positive_ms("retention-time", "fifteen")
+                .unwrap_err()
+                .to_string()
+                .contains("15d")
+        );
+        assert!(
+            listen_address("nowhere")
+                .unwrap_err()
+                .to_string()
+                .contains("HOST:PORT")
+        );
         assert_eq!(listen_address(":80").unwrap().to_string(), "0.0.0.0:80");
     }
 }

@@ -209,7 +209,7 @@ impl Fetcher {
         let request = self.client.get(self.url.clone()).headers(self.headers().await?);
         let mut response = request.send().await.map_err(|error| self.describe(&error))?;
         let status = response.status();
-        if status != reqwest::StatusCode::OK {
+        if status.as_u16() != 200 {
             return Err(format!("server returned HTTP status {status}"));
         }
         let format = format_of(response.headers().get(CONTENT_TYPE))?;

@@ -41,30 +41,52 @@ pub(crate) async fn serve(request: Request) -> Response<Body> {
         None if is_file => {
             ApiError::new(ErrorType::NotFound, format!("there is no page or file /{path}")).into_response()
         }
-        None => file("index.html", request.headers())
-            .unwrap_or_else(|| ApiError::new(ErrorType::NotFound, "the page is not part of this build").into_response()),
+        None => file("index.html", request.headers()).unwrap_or_else(|| {
+            ApiError::new(ErrorType::NotFound, "the page is not part of this build").into_response()
+        }),
     }
 }
 
 fn file(path: &str, headers: &HeaderMap) -> Option<Response<Body>> {
     let plain = Files::get(path)?;
-    let hash = plain.metadata.sha256_hash().iter().take(12).map(|b| format!("{b:02x}")).collect::<String>();
+    let hash = plain
+        .metadata
+        .sha256_hash()
+        .iter()
+        .take(12)
+        .map(|b| format!("{b:02x}"))
+        .collect::<String>();
     let etag = format!("\"{hash}\"");
-    let asked = |name| headers.get(name).and_then(|v: &HeaderValue| v.to_str().ok()).unwrap_or("");
+    let asked = |name| {
+        headers
+            .get(name)
+            .and_then(|v: &HeaderValue| v.to_str().ok())
+            .unwrap_or("")
+    };
     if asked(header::IF_NONE_MATCH).contains(&etag) {
         return Some(not_modified());
     }
-    let packed = asked(header::ACCEPT_ENCODING).contains("gzip").then(|| Files::get(&format!("{path}.gz"))).flatten();
+    let packed = asked(header::ACCEPT_ENCODING)
+        .contains("gzip")
+        .then(|| Files::get(&format!("{path}.gz")))
+        .flatten();
     let mut out = HeaderMap::new();
     if packed.is_some() {
         out.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
     let end = path.rsplit('.').next().unwrap_or("");
-    let kind = TYPES.iter().find(|(e, _)| *e == end).map_or("application/octet-stream", |(_, kind)| kind);
+    let kind = TYPES
+        .iter()
+        .find(|(e, _)| *e == end)
+        .map_or("application/octet-stream", |(_, kind)| kind);
     out.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     out.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
     out.insert(header::ETAG, HeaderValue::from_str(&etag).ok()?);
-    let keep = if path.starts_with("assets/") { "public, max-age=31536000, immutable" } else { "no-cache" };
+    let keep = if path.starts_with("assets/") {
+        "public, max-age=31536000, immutable"
+    } else {
+        "no-cache"
+    };
     out.insert(header::CACHE_CONTROL, HeaderValue::from_static(keep));
     let mut response = Response::new(Body::from(packed.unwrap_or(plain).data.into_owned()));
     *response.headers_mut() = out;

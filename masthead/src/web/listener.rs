@@ -49,7 +49,9 @@ pub async fn serve(listener: TcpListener, router: Router, tls: Option<TlsAccepto
     let graceful = GracefulShutdown::new();
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
-        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { break };
+        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
+            break;
+        };
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = stop.cancelled() => break,
@@ -81,11 +83,17 @@ pub async fn serve(listener: TcpListener, router: Router, tls: Option<TlsAccepto
     }
     drop(listener);
     if tokio::time::timeout(GRACE, graceful.shutdown()).await.is_err() {
-        tracing::info!("requests were still running {} ms after the signal to stop; they are cut off", GRACE.as_millis());
+        tracing::info!(
+            "requests were still running {} ms after the signal to stop; they are cut off",
+            GRACE.as_millis()
+        );
     }
 }
 
-async fn handshake(acceptor: &TlsAcceptor, stream: TcpStream) -> Option<tokio_rustls::server::TlsStream<TcpStream>> {
+async fn handshake(
+    acceptor: &TlsAcceptor,
+    stream: TcpStream,
+) -> Option<tokio_rustls::server::TlsStream<TcpStream>> {
     match tokio::time::timeout(TLS_TIMEOUT, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => Some(stream),
         Ok(Err(e)) => {
@@ -101,7 +109,9 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let mut http = hyper::server::conn::http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_headers(64);
+    http.timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .max_headers(64);
     let served = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     if let Err(e) = watcher.watch(served).await {
         // The other side's business: hung up, sent no HTTP, took too long.
