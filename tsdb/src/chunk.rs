@@ -221,13 +221,11 @@ impl OpenChunk {
             self.free -= take;
             n -= take;
         }
-        while n >= 8 {
-            n -= 8;
-            self.bits.push(low_byte(value >> n));
-        }
         if n > 0 {
-            self.bits.push(low_byte(value << (8 - n)));
-            self.free = 8 - n;
+            // In one piece: a loop over bytes would check the buffer's room for each.
+            let word = (value << (64 - n)).to_be_bytes();
+            self.bits.extend_from_slice(&word[..usize::from(n.div_ceil(8))]);
+            self.free = (8 - n % 8) % 8;
         }
     }
 }
