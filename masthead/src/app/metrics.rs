@@ -185,8 +185,10 @@ fn request_families(inner: &Inner) -> Vec<Family> {
     ]
 }
 
+/// Name, help and value.
+type Row = (&'static str, &'static str, u64);
+
 fn store_families(stats: &tsdb::Stats) -> Vec<Family> {
-    let blocks = &stats.blocks;
     let mut rejected = Family::new(
         "masthead_tsdb_samples_rejected_total",
         "Samples not stored, by reason.",
@@ -195,7 +197,18 @@ fn store_families(stats: &tsdb::Stats) -> Vec<Family> {
     for (reason, count) in &stats.rejected {
         rejected.push(vec![("reason".into(), Cow::from(reason.as_str()))], float(*count));
     }
-    let gauges = [
+    let gauges = store_gauges(stats)
+        .into_iter()
+        .map(|(name, help, value)| Family::gauge(name, help, float(value)));
+    let counters = store_counters(stats)
+        .into_iter()
+        .map(|(name, help, value)| Family::counter(name, help, float(value)));
+    gauges.chain(counters).chain([rejected]).collect()
+}
+
+fn store_gauges(stats: &tsdb::Stats) -> [Row; 6] {
+    let blocks = &stats.blocks;
+    [
         (
             "masthead_tsdb_head_series",
             "Series in the head.",
@@ -222,8 +235,11 @@ fn store_families(stats: &tsdb::Stats) -> Vec<Family> {
             "Samples in blocks.",
             blocks.iter().map(|b| b.samples).sum(),
         ),
-    ];
-    let counters = [
+    ]
+}
+
+fn store_counters(stats: &tsdb::Stats) -> [Row; 6] {
+    [
         (
             "masthead_tsdb_samples_appended_total",
             "Samples stored.",
@@ -254,14 +270,7 @@ fn store_families(stats: &tsdb::Stats) -> Vec<Family> {
             "Blocks deleted by retention.",
             stats.blocks_deleted,
         ),
-    ];
-    let gauges = gauges
-        .into_iter()
-        .map(|(name, help, value)| Family::gauge(name, help, float(value)));
-    let counters = counters
-        .into_iter()
-        .map(|(name, help, value)| Family::counter(name, help, float(value)));
-    gauges.chain(counters).chain([rejected]).collect()
+    ]
 }
 
 fn build_info() -> Family {
