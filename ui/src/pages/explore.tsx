@@ -178,6 +178,7 @@ export function Explore() {
   const edit = (id: number, text: string): void => {
     drafts.value = drafts.peek().map((d) => (d.id === id ? { ...d, text } : d));
   };
+  const remove = (i: number): void => show(texts().toSpliced(i, 1), tab);
   const add = (): void => {
     // Far from the numbers that drafts of the URL get, so that no two drafts share one.
     const id = Math.max(...drafts.peek().map((d) => d.id)) + 1000;
@@ -208,12 +209,7 @@ export function Explore() {
               removable={drafts.value.length > 1}
               onChange={(text) => edit(draft.id, text)}
               onRun={run}
-              onRemove={() =>
-                show(
-                  texts().filter((_, at) => at !== i),
-                  tab,
-                )
-              }
+              onRemove={() => remove(i)}
               onFocus={(editor) => {
                 focused.current = editor;
               }}
