@@ -1,6 +1,6 @@
 /** Search over pages and metrics. `/` opens it from anywhere that is not a text field. */
 
-import { signal, useSignal } from '@preact/signals';
+import { type Signal, signal, useSignal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
 import { get, isAbort } from '../api';
 import { PAGES } from '../pages/table';
@@ -81,14 +81,10 @@ function hits(text: string, metrics: string[]): Hit[] {
   return [...pages, ...names];
 }
 
-function SearchBox() {
-  const dialog = useRef<HTMLDialogElement>(null);
-  const text = useSignal('');
-  const at = useSignal(0);
-  // Held only while the box is open: a server may have many thousand names.
+/** The names of all metrics, held only while the box is open: a server may have many thousand. */
+function useMetrics(): Signal<string[]> {
   const metrics = useSignal<string[]>([]);
   useEffect(() => {
-    dialog.current?.showModal();
     const controller = new AbortController();
     get<string[]>('/api/v1/label/__name__/values', [], controller.signal).then(
       (names) => {
@@ -101,6 +97,15 @@ function SearchBox() {
     );
     return () => controller.abort();
   }, [metrics]);
+  return metrics;
+}
+
+function SearchBox() {
+  const dialog = useRef<HTMLDialogElement>(null);
+  const text = useSignal('');
+  const at = useSignal(0);
+  const metrics = useMetrics();
+  useEffect(() => dialog.current?.showModal(), []);
   const found = hits(text.value, metrics.value);
   const close = (): void => {
     open.value = false;

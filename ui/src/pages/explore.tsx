@@ -131,6 +131,31 @@ function useDrafts(queries: string[]): Signal<Draft[]> {
   return drafts;
 }
 
+/** Puts queries into the URL, from where they are drawn. */
+function show(texts: string[], tab: Tab): void {
+  const next = new URLSearchParams(route.peek().params);
+  next.delete('q');
+  for (const text of texts) if (text.trim() !== '') next.append('q', text.trim());
+  if (tab === 'table') next.set('tab', 'table');
+  else next.delete('tab');
+  setParams(next);
+}
+
+function Actions({ run, add }: { run: () => void; add: () => void }) {
+  return (
+    <div class="query-actions">
+      <button type="button" class="primary" onClick={run}>
+        Run
+      </button>
+      <button type="button" class="control" onClick={add}>
+        <Icon name="plus" />
+        Add a query
+      </button>
+      <span class="quiet wide">Enter runs, Shift+Enter breaks the line</span>
+    </div>
+  );
+}
+
 export function Explore() {
   const page = usePage();
   const element = useRef<HTMLElement>(null);
@@ -144,14 +169,6 @@ export function Explore() {
   useTask(task, element);
   useEffect(() => page.restart(task), [page, task, tab, JSON.stringify(queries)]);
 
-  const show = (texts: string[], nextTab: Tab): void => {
-    const next = new URLSearchParams(route.peek().params);
-    next.delete('q');
-    for (const text of texts) if (text.trim() !== '') next.append('q', text.trim());
-    if (nextTab === 'table') next.set('tab', 'table');
-    else next.delete('tab');
-    setParams(next);
-  };
   const texts = (): string[] => drafts.peek().map((d) => d.text);
   const run = (): void => {
     addToHistory(texts());
@@ -160,6 +177,12 @@ export function Explore() {
   };
   const edit = (id: number, text: string): void => {
     drafts.value = drafts.peek().map((d) => (d.id === id ? { ...d, text } : d));
+  };
+  const remove = (i: number): void => show(texts().toSpliced(i, 1), tab);
+  const add = (): void => {
+    // Far from the numbers that drafts of the URL get, so that no two drafts share one.
+    const id = Math.max(...drafts.peek().map((d) => d.id)) + 1000;
+    drafts.value = [...drafts.peek(), { id, text: '', given: 0 }];
   };
   const replaceLast = (expr: string): void => {
     const all = texts();
@@ -186,34 +209,13 @@ export function Explore() {
               removable={drafts.value.length > 1}
               onChange={(text) => edit(draft.id, text)}
               onRun={run}
-              onRemove={() =>
-                show(
-                  texts().filter((_, at) => at !== i),
-                  tab,
-                )
-              }
+              onRemove={() => remove(i)}
               onFocus={(editor) => {
                 focused.current = editor;
               }}
             />
           ))}
-          <div class="query-actions">
-            <button type="button" class="primary" onClick={run}>
-              Run
-            </button>
-            <button
-              type="button"
-              class="control"
-              onClick={() => {
-                const id = Math.max(...drafts.peek().map((d) => d.id)) + 1000;
-                drafts.value = [...drafts.peek(), { id, text: '', given: 0 }];
-              }}
-            >
-              <Icon name="plus" />
-              Add a query
-            </button>
-            <span class="quiet wide">Enter runs, Shift+Enter breaks the line</span>
-          </div>
+          <Actions run={run} add={add} />
         </div>
         <Output results={results.value} tab={tab} onTab={(next) => show(queries, next)} />
       </section>
