@@ -61,14 +61,14 @@ fn store() -> Store {
     ] {
         store.add(&format!("odd{{kind=\"{kind}\"}}"), [(300_000, value)]);
     }
-    for (at, labels) in ["", r#"a="9""#, r#"a="10", b="2""#, r#"a="10""#, r#"b="1""#]
-        .iter()
-        .enumerate()
-    {
-        store.add(
-            &format!("lab{{{labels}}}"),
-            [(300_000, f64::from(u8::try_from(at).unwrap()))],
-        );
+    for (labels, value) in [
+        ("", 0.0),
+        (r#"a="9""#, 1.0),
+        (r#"a="10", b="2""#, 2.0),
+        (r#"a="10""#, 3.0),
+        (r#"b="1""#, 4.0),
+    ] {
+        store.add(&format!("lab{{{labels}}}"), [(300_000, value)]);
     }
     store
 }
