@@ -418,6 +418,10 @@ fn errors_have_upstreams_words() {
         "errors / on (method) requests",
         "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)",
     );
+    check_error(
+        r#"count_values("bad\xfflabel", up)"#,
+        r#"invalid label name "bad\xfflabel""#,
+    );
     check_error("topk(NaN, up)", "Parameter value is NaN");
     check_error("topk(1e30, up)", "Scalar value 1e+30 overflows int64");
     check_error(
