@@ -64,10 +64,15 @@ pub struct Expr {
 /// The kinds of nodes.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ExprKind {
-    /// `1.5`, `0x1f`, `Inf`, `1h` (a duration as a number of seconds).
+    /// `1.5`, `0x1f`, `Inf`.
     Number(f64),
+    /// `1h`: a number of seconds that was written, and is printed, as a duration.
+    Duration(f64),
     /// `"text"`, unescaped.
     String(String),
+    /// `"\xff"`: a string that is not UTF-8, unescaped. Only the label of `count_values` may be one, which the engine refuses
+    /// as no label's name, as upstream does; elsewhere the parser refuses it.
+    BadString(Vec<u8>),
     /// `metric{...} @ ... offset ...`
     Selector(Selector),
     /// `metric{...}[5m] @ ... offset ...`
@@ -400,8 +405,8 @@ impl Expr {
     #[must_use]
     pub fn value_type(&self) -> ValueType {
         match &self.kind {
-            ExprKind::Number(_) => ValueType::Scalar,
-            ExprKind::String(_) => ValueType::String,
+            ExprKind::Number(_) | ExprKind::Duration(_) => ValueType::Scalar,
+            ExprKind::String(_) | ExprKind::BadString(_) => ValueType::String,
             ExprKind::Selector(_) | ExprKind::Aggregate(_) => ValueType::Vector,
             ExprKind::Range(_) | ExprKind::Subquery(_) => ValueType::Matrix,
             ExprKind::Call(call) => call.func.returns,

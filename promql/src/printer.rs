@@ -12,7 +12,7 @@ use crate::ast::{
     Matching, Modifiers, RangeSelector, Selector, Subquery, UnaryOp,
 };
 use crate::parser::format_duration_ms;
-use crate::parser::quote::quote;
+use crate::parser::quote::{quote, quote_bytes};
 
 /// Longer lines are split by [`pretty`].
 const MAX_LINE: usize = 100;
@@ -79,7 +79,12 @@ fn push_pretty(out: &mut String, expr: &Expr, level: usize) {
             push_pretty(&mut child, operand, level);
             let _ = write!(out, "{indent}{}{}", sign(*op), child.trim_start());
         }
-        ExprKind::Number(_) | ExprKind::String(_) | ExprKind::Selector(_) | ExprKind::Range(_) => {
+        ExprKind::Number(_)
+        | ExprKind::Duration(_)
+        | ExprKind::String(_)
+        | ExprKind::BadString(_)
+        | ExprKind::Selector(_)
+        | ExprKind::Range(_) => {
             let _ = write!(out, "{indent}{line}");
         }
     }
@@ -90,7 +95,9 @@ impl fmt::Display for Expr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
             ExprKind::Number(value) => f.write_str(&number(*value)),
+            ExprKind::Duration(seconds) => f.write_str(&literal(*seconds, true)),
             ExprKind::String(value) => f.write_str(&quote(value)),
+            ExprKind::BadString(bytes) => f.write_str(&quote_bytes(bytes)),
             ExprKind::Selector(selector) => {
                 write!(f, "{}", Series(selector))?;
                 fmt_at(f, &selector.modifiers)?;

@@ -11,6 +11,7 @@ use super::column::{Row, is_float, present};
 use super::function::{self, Implementation};
 use super::{EvalError, Grid, Options, Stats};
 use crate::ast::{Expr, ExprKind, Modifiers, Span, UnaryOp};
+use crate::parser::quote::quote_bytes;
 
 /// What evaluation steps give.
 pub(crate) type Fallible<T> = Result<T, EvalError>;
@@ -187,8 +188,13 @@ impl<'a> Evaluator<'a> {
 
     fn node(&mut self, expr: &Expr, grid: &Grid) -> Fallible<Data> {
         match &expr.kind {
-            ExprKind::Number(value) => Ok(Data::Scalar(vec![*value; grid.steps()])),
+            ExprKind::Number(value) | ExprKind::Duration(value) => {
+                Ok(Data::Scalar(vec![*value; grid.steps()]))
+            }
             ExprKind::String(text) => Ok(Data::String(text.clone())),
+            ExprKind::BadString(bytes) => {
+                fail(expr.span, format!("invalid label name {}", quote_bytes(bytes)))
+            }
             ExprKind::Paren(inner) => self.node(inner, grid),
             ExprKind::Selector(_) => self.collect(expr, grid),
             ExprKind::Range(_) | ExprKind::Subquery(_) => fail(
@@ -303,7 +309,7 @@ const TIMED: [&str; 11] = [
 pub(crate) fn is_step_invariant(expr: &Expr) -> bool {
     let fixed = |modifiers: &Modifiers| modifiers.at.is_some();
     match &expr.kind {
-        ExprKind::Number(_) | ExprKind::String(_) => true,
+        ExprKind::Number(_) | ExprKind::Duration(_) | ExprKind::String(_) | ExprKind::BadString(_) => true,
         ExprKind::Selector(selector) => fixed(&selector.modifiers),
         ExprKind::Range(range) => fixed(&range.selector.modifiers),
         ExprKind::Subquery(subquery) => fixed(&subquery.modifiers),

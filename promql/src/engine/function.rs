@@ -5,7 +5,9 @@
 use super::column::Row;
 use super::evaluator::{Data, Evaluator, Fallible, unsupported};
 use super::window::{Over, WindowFn};
-use super::{Grid, absent, classic_histogram, label, math, native_histogram, over_time, rate, sort, time};
+use super::{
+    Grid, absent, classic_histogram, info, label, math, native_histogram, over_time, rate, sort, time,
+};
 use crate::ast::{Call, Span};
 
 /// A function that looks at its arguments itself.
@@ -55,7 +57,7 @@ const fn counter(apply: WindowFn) -> Implementation {
 
 /// Parsed, and refused by the engine: `EvalError::Unsupported`.
 #[cfg(test)]
-pub(crate) const UNSUPPORTED: [&str; 1] = ["info"];
+pub(crate) const UNSUPPORTED: [&str; 0] = [];
 
 /// All that is implemented, sorted by name.
 static TABLE: &[(&str, Implementation)] = &[
@@ -100,6 +102,7 @@ static TABLE: &[(&str, Implementation)] = &[
     ("hour", Date(time::hour)),
     ("idelta", over(rate::idelta)),
     ("increase", counter(rate::increase)),
+    ("info", Special(info::info)),
     ("irate", over(rate::irate)),
     ("label_join", Special(label::join)),
     ("label_replace", Special(label::replace)),

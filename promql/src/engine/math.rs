@@ -73,14 +73,29 @@ fn with_columns(
     Ok(Data::Vector(rows))
 }
 
-/// Go's `math.Max(least, math.Min(most, value))`, where NaN wins.
+/// Go's `math.Max`: an infinity wins over NaN, and NaN over all else; 0 is above -0.
+fn go_max(a: f64, b: f64) -> f64 {
+    if a == f64::INFINITY || b == f64::INFINITY {
+        f64::INFINITY
+    } else if a.is_nan() || b.is_nan() {
+        f64::NAN
+    } else if a == 0.0 && b == 0.0 {
+        a + b
+    } else {
+        a.max(b)
+    }
+}
+
+/// Go's `math.Min`, the mirror of [`go_max`].
+fn go_min(a: f64, b: f64) -> f64 {
+    -go_max(-a, -b)
+}
+
 fn clamped(value: f64, least: f64, most: f64) -> f64 {
     if most < least {
         ABSENT
-    } else if value.is_nan() || least.is_nan() || most.is_nan() {
-        f64::NAN
     } else {
-        value.min(most).max(least)
+        go_max(least, go_min(most, value))
     }
 }
 
@@ -94,17 +109,13 @@ pub(crate) fn clamp(ev: &mut Evaluator<'_>, call: &Call, _: Span, grid: &Grid) -
 /// `clamp_max`
 pub(crate) fn clamp_max(ev: &mut Evaluator<'_>, call: &Call, _: Span, grid: &Grid) -> Fallible<Data> {
     let most = scalar_argument(ev, call, 1, f64::NAN, grid)?;
-    with_columns(ev, call, grid, [&most, &most], |v, most, _| {
-        clamped(v, f64::NEG_INFINITY, most)
-    })
+    with_columns(ev, call, grid, [&most, &most], |v, most, _| go_min(most, v))
 }
 
 /// `clamp_min`
 pub(crate) fn clamp_min(ev: &mut Evaluator<'_>, call: &Call, _: Span, grid: &Grid) -> Fallible<Data> {
     let least = scalar_argument(ev, call, 1, f64::NAN, grid)?;
-    with_columns(ev, call, grid, [&least, &least], |v, least, _| {
-        clamped(v, least, f64::INFINITY)
-    })
+    with_columns(ev, call, grid, [&least, &least], |v, least, _| go_max(least, v))
 }
 
 /// `round`: to a multiple, halves up; by the inverse, as upstream does it for accuracy.
@@ -119,22 +130,15 @@ pub(crate) fn round(ev: &mut Evaluator<'_>, call: &Call, _: Span, grid: &Grid) -
 fn pick(ev: &mut Evaluator<'_>, call: &Call, grid: &Grid, f: fn(f64, f64) -> f64) -> Fallible<Data> {
     let a = scalar_argument(ev, call, 0, f64::NAN, grid)?;
     let b = scalar_argument(ev, call, 1, f64::NAN, grid)?;
-    let nan = |a: f64, b: f64| {
-        if a.is_nan() || b.is_nan() {
-            f64::NAN
-        } else {
-            f(a, b)
-        }
-    };
-    Ok(Data::Scalar(a.iter().zip(&b).map(|(a, b)| nan(*a, *b)).collect()))
+    Ok(Data::Scalar(a.iter().zip(&b).map(|(a, b)| f(*a, *b)).collect()))
 }
 
 /// `max_of`
 pub(crate) fn max_of(ev: &mut Evaluator<'_>, call: &Call, _: Span, grid: &Grid) -> Fallible<Data> {
-    pick(ev, call, grid, f64::max)
+    pick(ev, call, grid, go_max)
 }
 
 /// `min_of`
 pub(crate) fn min_of(ev: &mut Evaluator<'_>, call: &Call, _: Span, grid: &Grid) -> Fallible<Data> {
-    pick(ev, call, grid, f64::min)
+    pick(ev, call, grid, go_min)
 }

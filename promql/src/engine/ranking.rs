@@ -3,14 +3,14 @@
 use std::cmp::Ordering;
 
 use hashbrown::HashMap;
-use model::Labels;
+use model::{Labels, METRIC_NAME};
 
-use super::Grid;
 use super::aggregate::Groups;
 use super::annotation::{go_f, go_float};
 use super::column::{ABSENT, Row, is_float, is_histogram, present};
 use super::evaluator::{Data, Evaluator, Fallible, fail, unsupported};
 use super::over_time::{index, nan_first, quantile};
+use super::{Grid, label_hash};
 use crate::ast::{Aggregate, AggregateOp, Expr};
 
 impl Evaluator<'_> {
@@ -125,8 +125,9 @@ impl Evaluator<'_> {
             }
         }
         let mut rows = self.vector(&aggregate.expr, grid)?;
+        let mut buffer = Vec::new();
         for row in &mut rows {
-            let place = place_of(&row.labels);
+            let place = place_of(row, &mut buffer);
             row.retain_steps(|step| {
                 let ratio = column.get(step).copied().unwrap_or(0.0);
                 (ratio >= 0.0 && place < ratio) || (ratio < 0.0 && place >= 1.0 + ratio)
@@ -244,16 +245,12 @@ fn keep_marked(mut rows: Vec<Row>, keep: &[bool], steps: usize) -> Vec<Row> {
     rows
 }
 
-/// A series' fixed place in 0 to 1: FNV-1a over the labels, mixed so that the high bits are even.
-#[expect(clippy::cast_precision_loss, reason = "53 bits fit a float exactly")]
-fn place_of(labels: &Labels) -> f64 {
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    for byte in labels.encoded().bytes() {
-        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    }
-    hash = (hash ^ (hash >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    hash ^= hash >> 29;
-    (hash >> 11) as f64 / (1u64 << 53) as f64
+/// A series' fixed place in 0 to 1, upstream's: which series come back is the answer. A name that goes at the end is not
+/// part of it.
+#[expect(clippy::cast_precision_loss, reason = "rounded to nearest, as upstream does")]
+fn place_of(row: &Row, buffer: &mut Vec<u8>) -> f64 {
+    let skip = if row.drop_name { METRIC_NAME } else { "" };
+    label_hash::hash(&row.labels, skip, buffer) as f64 / u64::MAX as f64
 }
 
 /// Sorts rows by their only value, NaN last in both directions.

@@ -94,8 +94,9 @@ fn natural(a: &str, b: &str) -> Ordering {
         }
         let (head_a, rest_a) = chunk(a);
         let (head_b, rest_b) = chunk(b);
-        let order = match (head_a.parse::<i64>(), head_b.parse::<i64>()) {
-            (Ok(x), Ok(y)) => x.cmp(&y),
+        let order = match (as_number(head_a), as_number(head_b)) {
+            // Of two numbers without leading zeros the longer is the larger, however long they are.
+            (Some(x), Some(y)) => x.len().cmp(&y.len()).then_with(|| x.cmp(y)),
             _ => head_a.cmp(head_b),
         };
         if order != Ordering::Equal {
@@ -103,6 +104,13 @@ fn natural(a: &str, b: &str) -> Ordering {
         }
         (a, b) = (rest_a, rest_b);
     }
+}
+
+/// Digits without leading zeros.
+fn as_number(chunk: &str) -> Option<&str> {
+    chunk
+        .starts_with(|c: char| c.is_ascii_digit())
+        .then(|| chunk.trim_start_matches('0'))
 }
 
 /// The leading run of digits or of anything else.
@@ -128,6 +136,10 @@ mod tests {
             ("", "a", Ordering::Less),
             ("4m600", "4m60", Ordering::Greater),
             ("x", "x", Ordering::Equal),
+            ("007", "7", Ordering::Equal),
+            ("0", "1", Ordering::Less),
+            ("5", "100000000000000000000", Ordering::Less),
+            ("99999999999999999999", "100000000000000000000", Ordering::Less),
         ] {
             assert_eq!(natural(a, b), want, "{a} {b}");
         }

@@ -78,9 +78,7 @@ pub(crate) fn timestamp(ev: &mut Evaluator<'_>, call: &Call, _: Span, grid: &Gri
 /// `hour`, `year`, ...: of each value as seconds since the epoch, or of the step.
 pub(crate) fn date(ev: &mut Evaluator<'_>, call: &Call, grid: &Grid, f: fn(i64) -> f64) -> Fallible<Data> {
     if call.args.is_empty() {
-        let values = (0..grid.steps())
-            .map(|step| f(grid.at(step).div_euclid(1000)))
-            .collect();
+        let values = (0..grid.steps()).map(|step| f(grid.at(step) / 1000)).collect();
         return Ok(Data::Vector(vec![Row {
             labels: Labels::empty(),
             values,
@@ -103,16 +101,41 @@ pub(crate) fn date(ev: &mut Evaluator<'_>, call: &Call, grid: &Grid, f: fn(i64) 
     Ok(Data::Vector(rows))
 }
 
-/// Seconds without their fraction; what no calendar holds is cut to about 290 million years.
+/// Seconds without their fraction. NaN and what does not fit become the least integer, as Go converts on amd64.
 #[expect(
     clippy::cast_possible_truncation,
-    reason = "the fraction is to go, and the value is clamped first"
+    reason = "the fraction is to go, and what does not fit was sorted out"
 )]
 fn whole_seconds(value: f64) -> i64 {
-    value.clamp(-9e15, 9e15) as i64
+    const LIMIT: f64 = 9_223_372_036_854_775_808.0;
+    if (-LIMIT..LIMIT).contains(&value) {
+        value as i64
+    } else {
+        i64::MIN
+    }
 }
 
 const DAY: i64 = 86_400;
+
+/// 1 March of the year -292,277,022,400 in seconds since the epoch: where Go's calendar begins. It counts from there in
+/// 64 bits, so that a time before it comes out 2^64 seconds later.
+const CALENDAR_START: i64 = -9_223_372_028_741_760_000;
+
+/// The day since the epoch and the second within it, by Go's calendar.
+fn day_and_second(seconds: i64) -> (i64, i64) {
+    let (day, second) = (seconds.div_euclid(DAY), seconds.rem_euclid(DAY));
+    if seconds >= CALENDAR_START {
+        return (day, second);
+    }
+    // 2^64 seconds are so many days and 25,216 seconds.
+    let second = second + 25_216;
+    (day + 213_503_982_334_601 + second / DAY, second % DAY)
+}
+
+/// The day since the epoch.
+fn day_of(seconds: i64) -> i64 {
+    day_and_second(seconds).0
+}
 
 /// Year, month (1 to 12) and day (1 to 31) of a day number since the epoch. Years are counted from March, so that the
 /// leap day comes last; 146,097 days make 400 years.
@@ -147,44 +170,44 @@ fn part(value: i64) -> f64 {
 
 /// `day_of_month`
 pub(crate) fn day_of_month(seconds: i64) -> f64 {
-    part(civil(seconds.div_euclid(DAY)).2)
+    part(civil(day_of(seconds)).2)
 }
 
 /// `day_of_week`: Sunday is 0.
 pub(crate) fn day_of_week(seconds: i64) -> f64 {
-    part((seconds.div_euclid(DAY) + 4).rem_euclid(7))
+    part((day_of(seconds) + 4).rem_euclid(7))
 }
 
 /// `day_of_year`: from 1.
 pub(crate) fn day_of_year(seconds: i64) -> f64 {
-    let (year, month, day) = civil(seconds.div_euclid(DAY));
+    let (year, month, day) = civil(day_of(seconds));
     part(day + (1..month).map(|m| month_length(year, m)).sum::<i64>())
 }
 
 /// `days_in_month`
 pub(crate) fn days_in_month(seconds: i64) -> f64 {
-    let (year, month, _) = civil(seconds.div_euclid(DAY));
+    let (year, month, _) = civil(day_of(seconds));
     part(month_length(year, month))
 }
 
 /// `hour`
 pub(crate) fn hour(seconds: i64) -> f64 {
-    part(seconds.rem_euclid(DAY) / 3600)
+    part(day_and_second(seconds).1 / 3600)
 }
 
 /// `minute`
 pub(crate) fn minute(seconds: i64) -> f64 {
-    part(seconds.rem_euclid(3600) / 60)
+    part(day_and_second(seconds).1 % 3600 / 60)
 }
 
 /// `month`
 pub(crate) fn month(seconds: i64) -> f64 {
-    part(civil(seconds.div_euclid(DAY)).1)
+    part(civil(day_of(seconds)).1)
 }
 
 /// `year`
 pub(crate) fn year(seconds: i64) -> f64 {
-    part(civil(seconds.div_euclid(DAY)).0)
+    part(civil(day_of(seconds)).0)
 }
 
 #[cfg(test)]
@@ -211,5 +234,27 @@ mod tests {
             assert_eq!(got, want, "{seconds}");
         }
         assert_eq!((hour(-1), minute(-1)), (23.0, 59.0));
+        assert_eq!(i128::from(213_503_982_334_601_i64) * 86_400 + 25_216, 1 << 64);
+    }
+
+    #[test]
+    fn times_that_no_calendar_holds_are_those_of_go() {
+        for (value, want) in [
+            (-1.9, [1969.0, 12.0, 31.0, 23.0, 59.0]),
+            (f64::NAN, [292_277_026_596.0, 12.0, 4.0, 15.0, 30.0]),
+            (f64::INFINITY, [292_277_026_596.0, 12.0, 4.0, 15.0, 30.0]),
+            (-1e300, [292_277_026_596.0, 12.0, 4.0, 15.0, 30.0]),
+            (9e18, [285_198_648_531.0, 4.0, 21.0, 16.0, 0.0]),
+        ] {
+            let seconds = whole_seconds(value);
+            let got = [
+                year(seconds),
+                month(seconds),
+                day_of_month(seconds),
+                hour(seconds),
+                minute(seconds),
+            ];
+            assert_eq!(got, want, "{value}");
+        }
     }
 }

@@ -28,7 +28,7 @@ impl Check<'_> {
     fn expr(&self, expr: &mut Expr) -> Result<ValueType> {
         let span = expr.span;
         match &mut expr.kind {
-            ExprKind::Number(_) | ExprKind::String(_) => {}
+            ExprKind::Number(_) | ExprKind::Duration(_) | ExprKind::String(_) | ExprKind::BadString(_) => {}
             ExprKind::Selector(selector) => self.selector(selector, span, false)?,
             ExprKind::Range(range) => self.selector(&range.selector, span, false)?,
             ExprKind::Subquery(subquery) => {

@@ -143,8 +143,8 @@ fn faults_of_strings() {
     check("\"\\", "1:1: escape sequence not terminated");
     check("foo{a=\"\\xff\"}", "1:7: string \"\\xff\" is not valid UTF-8");
     check(
-        "count_values(\"a\\xc5z\", foo)",
-        "1:14: invalid label name \"a\\xc5z\"",
+        "label_replace(foo, \"a\\xc5z\", \"\", \"\", \"\")",
+        "1:20: string \"a\\xc5z\" is not valid UTF-8",
     );
 }
 

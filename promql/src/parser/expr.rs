@@ -1,6 +1,6 @@
 //! Expressions: operators by precedence, signs, primaries, what follows a primary, calls and aggregations.
 
-use super::quote::{quote, quote_bytes, unquote};
+use super::quote::{quote, unquote};
 use super::token::{Keyword, Kind, Token};
 use super::{Context, Node, Parser, Result, number};
 use crate::ast::{
@@ -182,7 +182,7 @@ impl Parser<'_> {
             end: operand.expr.span.end,
         };
         // As upstream, a sign before a number belongs to the number.
-        if let ExprKind::Number(value) = &mut operand.expr.kind {
+        if let ExprKind::Number(value) | ExprKind::Duration(value) = &mut operand.expr.kind {
             *value = if op == UnaryOp::Minus { -*value } else { *value };
             operand.expr.span = span;
             return Ok(operand);
@@ -205,10 +205,14 @@ impl Parser<'_> {
 
     fn literal(&mut self) -> Result<Node> {
         let token = self.advance()?;
-        let kind = if token.kind == Kind::String {
-            ExprKind::String(self.string_value(token)?)
-        } else {
-            ExprKind::Number(self.number_value(token)?)
+        let kind = match token.kind {
+            Kind::String if self.label_argument == Some(token.span) => {
+                String::from_utf8(unquote(self.text_of(token)))
+                    .map_or_else(|e| ExprKind::BadString(e.into_bytes()), ExprKind::String)
+            }
+            Kind::String => ExprKind::String(self.string_value(token)?),
+            Kind::Duration => ExprKind::Duration(self.number_value(token)?),
+            _ => ExprKind::Number(self.number_value(token)?),
         };
         self.node(kind, token.span, 0)
     }
@@ -308,7 +312,7 @@ impl Parser<'_> {
         );
         let mut grouping = self.grouping()?;
         if op == AggregateOp::CountValues {
-            self.check_label_argument()?;
+            self.find_label_argument()?;
         }
         let (args, depth) = self.args()?;
         self.context = outer;
@@ -362,18 +366,11 @@ impl Parser<'_> {
         }))
     }
 
-    /// `count_values` takes a label's name. The tree holds UTF-8 only, so a name that is not, which upstream
-    /// refuses when it evaluates, must be refused here with the same words.
-    fn check_label_argument(&mut self) -> Result<()> {
-        if self.cur.kind != Kind::LeftParen {
-            return Ok(());
-        }
-        // The lexer is a few numbers and a reference: looking one token ahead costs a copy.
-        let mut ahead = self.lexer.clone();
-        let token = ahead.next_token()?;
-        let bytes = unquote(self.text_of(token));
-        if token.kind == Kind::String && str::from_utf8(&bytes).is_err() {
-            return Err(self.error(token.span, format!("invalid label name {}", quote_bytes(&bytes))));
+    /// Remembers where the label of `count_values` stands: a string there may be no UTF-8, as it is the engine that refuses it.
+    fn find_label_argument(&mut self) -> Result<()> {
+        if self.cur.kind == Kind::LeftParen {
+            // The lexer is a few numbers and a reference: looking one token ahead costs a copy.
+            self.label_argument = Some(self.lexer.clone().next_token()?.span);
         }
         Ok(())
     }

@@ -125,6 +125,8 @@ struct Parser<'a> {
     /// Nesting of the grammar's rules at this moment.
     nesting: usize,
     context: Context,
+    /// Where the label of the last `count_values` begins.
+    label_argument: Option<Span>,
 }
 
 impl<'a> Parser<'a> {
@@ -138,6 +140,7 @@ impl<'a> Parser<'a> {
             last_end: 0,
             nesting: 0,
             context: Context::default(),
+            label_argument: None,
         })
     }
 

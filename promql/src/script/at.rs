@@ -44,7 +44,7 @@ pub(super) fn other_times(t_ms: i64) -> Vec<i64> {
 
 fn pin(expr: &mut Expr, t: i64) -> bool {
     match &mut expr.kind {
-        ExprKind::Number(_) | ExprKind::String(_) => true,
+        ExprKind::Number(_) | ExprKind::Duration(_) | ExprKind::String(_) | ExprKind::BadString(_) => true,
         ExprKind::Selector(selector) => set(&mut selector.modifiers, t),
         ExprKind::Range(range) => set(&mut range.selector.modifiers, t),
         // What is inside of a subquery follows from its time.

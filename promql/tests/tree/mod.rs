@@ -12,7 +12,7 @@ pub(crate) fn normalised(expr: &Expr) -> String {
 fn normalise(expr: &mut Expr) {
     expr.span = Span::default();
     match &mut expr.kind {
-        ExprKind::Number(_) | ExprKind::String(_) => {}
+        ExprKind::Number(_) | ExprKind::Duration(_) | ExprKind::String(_) | ExprKind::BadString(_) => {}
         ExprKind::Selector(selector) => normalise_selector(selector),
         ExprKind::Range(range) => {
             normalise_selector(&mut range.selector);
