@@ -103,6 +103,17 @@ where
     })
 }
 
+/// A route that upstream has for GET alone.
+fn look<F, Fut>(handler: F) -> MethodRouter<Arc<Api>>
+where
+    F: Fn(Arc<Api>, Params) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = Answer> + Send + 'static,
+{
+    get(move |State(api): Shared, request: Request| async move {
+        handler(api, Params::new(request.uri().query(), None)).await
+    })
+}
+
 /// All routes, with authentication, the cross-site guard, compression and our own counters around them.
 pub fn router(api: Arc<Api>, web_config: Option<Arc<WebConfig>>) -> Router {
     let counted = Arc::clone(&api.metrics);
@@ -114,19 +125,19 @@ pub fn router(api: Arc<Api>, web_config: Option<Arc<WebConfig>>) -> Router {
         .route("/api/v1/series", read(series::series))
         .route("/api/v1/labels", read(series::names))
         .route("/api/v1/label/{name}/values", get(label_values))
-        .route("/api/v1/metadata", read(status::metadata))
-        .route("/api/v1/targets", read(status::targets))
-        .route("/api/v1/targets/metadata", read(status::targets_metadata))
-        .route("/api/v1/rules", read(status::rules))
-        .route("/api/v1/alerts", read(status::alerts))
-        .route("/api/v1/alertmanagers", read(status::alertmanagers))
-        .route("/api/v1/status/buildinfo", read(status::buildinfo))
-        .route("/api/v1/status/runtimeinfo", read(status::runtimeinfo))
-        .route("/api/v1/status/flags", read(status::flags))
-        .route("/api/v1/status/config", read(status::config))
-        .route("/api/v1/status/tsdb", read(status::tsdb))
-        .route("/api/v1/status/walreplay", read(status::walreplay))
-        .route("/api/v1/notifications", read(status::notifications))
+        .route("/api/v1/metadata", look(status::metadata))
+        .route("/api/v1/targets", look(status::targets))
+        .route("/api/v1/targets/metadata", look(status::targets_metadata))
+        .route("/api/v1/rules", look(status::rules))
+        .route("/api/v1/alerts", look(status::alerts))
+        .route("/api/v1/alertmanagers", look(status::alertmanagers))
+        .route("/api/v1/status/buildinfo", look(status::buildinfo))
+        .route("/api/v1/status/runtimeinfo", look(status::runtimeinfo))
+        .route("/api/v1/status/flags", look(status::flags))
+        .route("/api/v1/status/config", look(status::config))
+        .route("/api/v1/status/tsdb", look(status::tsdb))
+        .route("/api/v1/status/walreplay", look(status::walreplay))
+        .route("/api/v1/notifications", look(status::notifications))
         .route(
             "/api/v1/write",
             post(write::write).layer(middleware::from_fn(same_site)),
@@ -234,7 +245,7 @@ async fn headers(request: Request, next: Next) -> Response<Body> {
     const FIXED: [(&str, &str); 4] = [
         (
             "content-security-policy",
-            "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
              connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
         ),
         ("x-content-type-options", "nosniff"),

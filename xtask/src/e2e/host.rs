@@ -105,15 +105,27 @@ fn parse(text: &str) -> Exposition {
         {
             exposition.families.entry(name.into()).or_default().0 = kind.trim().into();
         } else if let Some((series, value)) = line.rsplit_once(' ').filter(|_| !line.starts_with('#')) {
+            let series = comparable(series.trim());
             exposition
                 .samples
-                .insert(series.trim().into(), value.parse().unwrap_or(f64::NAN));
+                .insert(series, value.parse().unwrap_or(f64::NAN));
         }
     }
     let is_host = |name: &str| name.starts_with("node_") && !ITS_OWN.iter().any(|own| name.starts_with(own));
     exposition.families.retain(|name, _| is_host(name));
     exposition.samples.retain(|name, _| is_host(name));
     exposition
+}
+
+/// A series without what the versions are known to say differently: 1.11 gives `rotational` of virtio, loop and
+/// device-mapper disks as 0, which 1.12 mends ("diskstats: Fix rotational", #3686) and we do as 1.12 does.
+fn comparable(series: &str) -> String {
+    match series.strip_prefix("node_disk_info{") {
+        Some(_) => series
+            .replace("rotational=\"0\"", "rotational=\"\"")
+            .replace("rotational=\"1\"", "rotational=\"\""),
+        None => series.into(),
+    }
 }
 
 /// All that differs, in words.

@@ -183,7 +183,7 @@ pub(super) fn damaged_block() -> Result<()> {
     for from in 0..22 {
         write(&server, &steady(100, start_ms + from * 900_000, 60))?;
     }
-    let is_block = |path: &str| !path.contains("wal") && !path.contains("lock") && !path.ends_with(".tmp");
+    let is_block = |path: &str| path.ends_with(".block");
     let began = Instant::now();
     let is_whole = |file: PathBuf| fs::metadata(file).is_ok_and(|meta| meta.len() > 1000);
     while !largest(&data, is_block).is_some_and(is_whole) {
