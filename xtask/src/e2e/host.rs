@@ -118,7 +118,7 @@ fn parse(text: &str) -> Exposition {
 }
 
 /// A series without what the versions are known to say differently: 1.11 gives `rotational` of virtio, loop and
-/// device-mapper disks as 0, which 1.12 mends ("diskstats: Fix rotational", #3686) and we do as 1.12 does.
+/// device-mapper disks as 0, which 1.12 mends (#3686) and we do as 1.12 does.
 fn comparable(series: &str) -> String {
     match series.strip_prefix("node_disk_info{") {
         Some(_) => series
