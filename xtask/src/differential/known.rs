@@ -11,7 +11,18 @@ struct Known {
     changelog: &'static str,
 }
 
-const KNOWN: &[Known] = &[];
+const KNOWN: &[Known] = &[
+    Known {
+        text: "topk(scalar(count(alive",
+        changelog: "3.6.0: [BUGFIX] PromQL: Fail when `NaN` is passed as parameter to `topk()`, `bottomk()`, `limitk()` and \
+                    `limit_ratio()`. #16725",
+    },
+    Known {
+        text: "histogram_fraction(0, 0.2,",
+        changelog: "3.8.0: [BUGFIX] PromQL: Fix `histogram_fraction` for classic histograms and NHCB if lower bound is in the \
+                    first bucket. #17424",
+    },
+];
 
 /// Why the answers to a query may differ, if they may.
 pub(crate) fn reason(query: &Query) -> Option<&'static str> {
