@@ -128,8 +128,12 @@ fn judge(query: &Query, ours: &Server, oracle: &Server, end_ms: i64) -> Result<(
         };
         let (a, b) = (ask(ours)?, ask(oracle)?);
         // The order of a range query's series is always that of their labels, or as it comes.
-        let ordered = query.ordered && path.ends_with("/query");
-        compare::answers(&a, &b, ordered).map_err(|what| format!("{evaluation:?}: {what}"))?;
+        let order = if path.ends_with("/query") {
+            query.order
+        } else {
+            compare::Order::Any
+        };
+        compare::answers(&a, &b, order).map_err(|what| format!("{evaluation:?}: {what}"))?;
         if b.status != 200 {
             refused = Some(b.text());
         }

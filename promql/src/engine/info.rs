@@ -3,7 +3,8 @@
 //! An info series belongs to a series when both have the same identifying labels, `job` and `instance`. Of several
 //! with one name and the same identity, that with the newest sample counts at a step. The second argument, a bare
 //! selector, says which labels are wanted and, by `__name__`, from which metrics. Which info series meet a series may
-//! change from step to step, so that one series may become several rows.
+//! change from step to step, so that one series may become several rows. A name that was to go at the end is there again
+//! behind `info`, as upstream has it where names go at the end.
 
 use hashbrown::HashMap;
 use model::{Labels, LabelsBuilder, METRIC_NAME, MatchOp, Matcher};
@@ -23,7 +24,7 @@ const TARGET_INFO: &str = "target_info";
 
 /// The second argument, taken apart.
 struct Wanted {
-    /// On `__name__`: which info metrics.
+    /// On `__name__`: which info metrics; never none.
     names: Vec<Matcher>,
     /// On all other labels; without any, all labels are taken over.
     data: Vec<Matcher>,
@@ -31,26 +32,29 @@ struct Wanted {
 
 impl Wanted {
     fn of(call: &Call) -> Self {
-        let Some(arg) = call.args.get(1) else {
-            return Self {
-                names: vec![Matcher::equal(METRIC_NAME, TARGET_INFO)],
-                data: Vec::new(),
-            };
-        };
-        let matchers: &[Matcher] = match &arg.without_parens().kind {
-            ExprKind::Selector(selector) => &selector.matchers,
+        let matchers: &[Matcher] = match call.args.get(1).map(|arg| &arg.without_parens().kind) {
+            Some(ExprKind::Selector(selector)) => &selector.matchers,
             _ => &[],
         };
-        let (names, data) = matchers
+        let (mut names, data): (Vec<Matcher>, Vec<Matcher>) = matchers
             .iter()
             .cloned()
             .partition(|matcher| matcher.name() == METRIC_NAME);
+        if names.is_empty() {
+            names.push(Matcher::equal(METRIC_NAME, TARGET_INFO));
+        } else if names
+            .iter()
+            .all(|m| matches!(m.op(), MatchOp::NotEqual | MatchOp::NotRegex))
+        {
+            // Only what it must not be was said: then any info metric, and nothing that is none.
+            names.extend(Matcher::new(METRIC_NAME, MatchOp::Regex, ".+_info"));
+        }
         Self { names, data }
     }
 
     /// Is a series of this name an info series itself, which is left as it is?
     fn is_info(&self, name: &str) -> bool {
-        !self.names.is_empty() && self.names.iter().all(|matcher| matcher.matches(name))
+        self.names.iter().all(|matcher| matcher.matches(name))
     }
 
     fn takes(&self, label: &str) -> bool {
@@ -129,21 +133,16 @@ impl Found {
     }
 }
 
-/// The name of a row as it will be seen: none when it goes at the end.
-fn name_of(row: &Row) -> &str {
-    if row.drop_name {
-        ""
-    } else {
-        row.labels.metric_name()
-    }
-}
-
 /// `info`
 pub(crate) fn info(ev: &mut Evaluator<'_>, call: &Call, span: Span, grid: &Grid) -> Fallible<Data> {
     let wanted = Wanted::of(call);
-    let rows = argument(ev, call, grid)?;
-    let (mut out, rows): (Vec<Row>, Vec<Row>) =
-        rows.into_iter().partition(|row| wanted.is_info(name_of(row)));
+    let mut rows = argument(ev, call, grid)?;
+    for row in &mut rows {
+        row.drop_name = false;
+    }
+    let (mut out, rows): (Vec<Row>, Vec<Row>) = rows
+        .into_iter()
+        .partition(|row| wanted.is_info(row.labels.metric_name()));
     let found = Found::new(fetch(ev, &rows, &wanted, span, grid)?);
     ev.check_load(found.key_count.saturating_mul(grid.steps()))?;
     let mut newest = Vec::with_capacity(grid.steps());
@@ -152,9 +151,9 @@ pub(crate) fn info(ev: &mut Evaluator<'_>, call: &Call, span: Span, grid: &Grid)
         found.newest(step, span, &mut here)?;
         newest.push(here);
     }
-    let mut places: HashMap<(Labels, bool), usize> = HashMap::new();
+    let mut places: HashMap<Labels, usize> = HashMap::new();
     for (at, row) in out.iter().enumerate() {
-        places.insert((row.labels.clone(), row.drop_name), at);
+        places.insert(row.labels.clone(), at);
     }
     for row in &rows {
         ev.stop_if_asked()?;
@@ -168,9 +167,9 @@ pub(crate) fn info(ev: &mut Evaluator<'_>, call: &Call, span: Span, grid: &Grid)
                 Some((before, place)) if *before == met => *place,
                 _ => enriched(&row.labels, &met, &found, &wanted, span)?.map(|labels| {
                     let next = out.len();
-                    let place = *places.entry((labels.clone(), row.drop_name)).or_insert(next);
+                    let place = *places.entry(labels.clone()).or_insert(next);
                     if place == next {
-                        out.push(Row::absent(labels, row.drop_name, grid.steps()));
+                        out.push(Row::absent(labels, false, grid.steps()));
                     }
                     place
                 }),
@@ -203,9 +202,6 @@ fn fetch(
     grid: &Grid,
 ) -> Fallible<Vec<Row>> {
     let mut matchers = wanted.names.clone();
-    if matchers.is_empty() {
-        matchers.push(Matcher::equal(METRIC_NAME, TARGET_INFO));
-    }
     let names = matchers.len();
     for label in IDENTIFYING {
         let mut values: Vec<&str> = rows.iter().filter_map(|row| row.labels.get(label)).collect();

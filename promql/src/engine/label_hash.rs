@@ -15,10 +15,10 @@ const PRIME_3: u64 = 0x1656_67b1_9e37_79f9;
 const PRIME_4: u64 = 0x85eb_ca77_c2b2_ae63;
 const PRIME_5: u64 = 0x27d4_eb2f_1656_67c5;
 
-/// A label set's hash; `skip` is left out of it. `buffer` is overwritten.
-pub(crate) fn hash(labels: &Labels, skip: &str, buffer: &mut Vec<u8>) -> u64 {
+/// A label set's hash. `buffer` is overwritten.
+pub(crate) fn hash(labels: &Labels, buffer: &mut Vec<u8>) -> u64 {
     buffer.clear();
-    for (name, value) in labels.iter().filter(|(name, _)| *name != skip) {
+    for (name, value) in labels.iter() {
         for text in [name, value] {
             push_varint(buffer, text.len());
             buffer.extend_from_slice(text.as_bytes());
@@ -109,15 +109,13 @@ mod tests {
     }
 
     #[test]
-    fn names_may_be_left_out_and_long_parts_have_long_lengths() {
+    fn lengths_stand_before_names_and_values() {
         let mut buffer = Vec::new();
         let labels = Labels::from_pairs([("__name__", "m"), ("a", "1")]);
-        hash(&labels, "", &mut buffer);
+        hash(&labels, &mut buffer);
         assert_eq!(buffer, b"\x08__name__\x01m\x01a\x011");
-        hash(&labels, "__name__", &mut buffer);
-        assert_eq!(buffer, b"\x01a\x011");
         let long = "x".repeat(300);
-        hash(&Labels::from_pairs([("a", &long)]), "", &mut buffer);
+        hash(&Labels::from_pairs([("a", &long)]), &mut buffer);
         assert_eq!(buffer[..5], *b"\x01a\xac\x02x");
     }
 }

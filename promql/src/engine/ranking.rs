@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use hashbrown::HashMap;
-use model::{Labels, METRIC_NAME};
+use model::Labels;
 
 use super::aggregate::Groups;
 use super::annotation::{go_f, go_float};
@@ -127,7 +127,7 @@ impl Evaluator<'_> {
         let mut rows = self.vector(&aggregate.expr, grid)?;
         let mut buffer = Vec::new();
         for row in &mut rows {
-            let place = place_of(row, &mut buffer);
+            let place = place_of(&row.labels, &mut buffer);
             row.retain_steps(|step| {
                 let ratio = column.get(step).copied().unwrap_or(0.0);
                 (ratio >= 0.0 && place < ratio) || (ratio < 0.0 && place >= 1.0 + ratio)
@@ -245,12 +245,11 @@ fn keep_marked(mut rows: Vec<Row>, keep: &[bool], steps: usize) -> Vec<Row> {
     rows
 }
 
-/// A series' fixed place in 0 to 1, upstream's: which series come back is the answer. A name that goes at the end is not
-/// part of it.
+/// A series' fixed place in 0 to 1, upstream's: which series come back is the answer. A name that goes at the end is part of
+/// it, as it is upstream where names go at the end.
 #[expect(clippy::cast_precision_loss, reason = "rounded to nearest, as upstream does")]
-fn place_of(row: &Row, buffer: &mut Vec<u8>) -> f64 {
-    let skip = if row.drop_name { METRIC_NAME } else { "" };
-    label_hash::hash(&row.labels, skip, buffer) as f64 / u64::MAX as f64
+fn place_of(labels: &Labels, buffer: &mut Vec<u8>) -> f64 {
+    label_hash::hash(labels, buffer) as f64 / u64::MAX as f64
 }
 
 /// Sorts rows by their only value, NaN last in both directions.

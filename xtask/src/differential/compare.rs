@@ -7,8 +7,19 @@ use crate::http::{Response, clip};
 /// How far two values may be apart, relative to the larger.
 const RELATIVE: f64 = 1e-9;
 
-/// Compares an answer of ours with the oracle's. `ordered`: the order of the series counts. The error says what differs.
-pub(crate) fn answers(ours: &Response, oracle: &Response, ordered: bool) -> Result<(), String> {
+/// How far the order of the series counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// Not at all.
+    Any,
+    /// That of the values: series of one value come in any order, as upstream's sort is not stable.
+    Values,
+    /// Wholly.
+    Series,
+}
+
+/// Compares an answer of ours with the oracle's. The error says what differs.
+pub(crate) fn answers(ours: &Response, oracle: &Response, order: Order) -> Result<(), String> {
     if ours.status != oracle.status {
         return Err(format!(
             "status {} for {}: {}",
@@ -39,7 +50,7 @@ pub(crate) fn answers(ours: &Response, oracle: &Response, ordered: bool) -> Resu
     let (a, b) = (&a["data"], &b["data"]);
     same(a, b, "resultType")?;
     match b["resultType"].as_str() {
-        Some("vector" | "matrix") => series(&a["result"], &b["result"], ordered),
+        Some("vector" | "matrix") => series(&a["result"], &b["result"], order),
         Some("scalar") => sample(&a["result"], &b["result"]),
         Some("string") if near_times(&a["result"], &b["result"]) && a["result"][1] == b["result"][1] => {
             Ok(())
@@ -64,15 +75,26 @@ fn key(series: &Value) -> String {
     series["metric"].to_string()
 }
 
-fn series(a: &Value, b: &Value, ordered: bool) -> Result<(), String> {
+/// Sorts series that follow each other with equal values by their labels.
+fn settle_ties(list: &mut [&Value]) {
+    let value = |s: &&Value| s["value"].get(1).and_then(Value::as_str).and_then(number);
+    for ties in list.chunk_by_mut(|a, b| matches!((value(a), value(b)), (Some(x), Some(y)) if close(x, y))) {
+        ties.sort_by_cached_key(|s| key(s));
+    }
+}
+
+fn series(a: &Value, b: &Value, order: Order) -> Result<(), String> {
     let (Some(a), Some(b)) = (a.as_array(), b.as_array()) else {
         return Err("result is not a list".into());
     };
     let mut a: Vec<&Value> = a.iter().collect();
     let mut b: Vec<&Value> = b.iter().collect();
-    if !ordered {
-        a.sort_by_cached_key(|s| key(s));
-        b.sort_by_cached_key(|s| key(s));
+    for list in [&mut a, &mut b] {
+        match order {
+            Order::Any => list.sort_by_cached_key(|s| key(s)),
+            Order::Values => settle_ties(list),
+            Order::Series => {}
+        }
     }
     let extra = |these: &[&Value], those: &[&Value]| {
         these
@@ -189,8 +211,8 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(ours: &str, oracle: &str, ordered: bool, want: Option<&str>) {
-        let got = answers(&vector(ours), &vector(oracle), ordered);
+    fn check(ours: &str, oracle: &str, order: Order, want: Option<&str>) {
+        let got = answers(&vector(ours), &vector(oracle), order);
         match want {
             None => assert_eq!(got, Ok(())),
             Some(part) => assert!(got.as_ref().is_err_and(|e| e.contains(part)), "{got:?}"),
@@ -202,15 +224,32 @@ mod tests {
 
     #[test]
     fn order_counts_only_where_it_matters() {
-        check(&format!("{A},{B}"), &format!("{B},{A}"), false, None);
-        check(&format!("{A},{B}"), &format!("{B},{A}"), true, Some("order"));
+        check(&format!("{A},{B}"), &format!("{B},{A}"), Order::Any, None);
+        check(
+            &format!("{A},{B}"),
+            &format!("{B},{A}"),
+            Order::Series,
+            Some("order"),
+        );
+    }
+
+    #[test]
+    fn ties_of_values_come_in_any_order() {
+        let row = |a: &str, value: &str| format!(r#"{{"metric":{{"a":"{a}"}},"value":[1,"{value}"]}}"#);
+        let rows = |list: &[(&str, &str)]| list.iter().map(|(a, v)| row(a, v)).collect::<Vec<_>>().join(",");
+        let one = rows(&[("x", "0"), ("y", "-0"), ("z", "1"), ("n", "NaN"), ("m", "NaN")]);
+        let other = rows(&[("y", "-0"), ("x", "0"), ("z", "1"), ("m", "NaN"), ("n", "NaN")]);
+        let wrong = rows(&[("z", "1"), ("x", "0"), ("y", "-0"), ("m", "NaN"), ("n", "NaN")]);
+        check(&one, &other, Order::Values, None);
+        check(&one, &other, Order::Series, Some("order"));
+        check(&one, &wrong, Order::Values, Some("order"));
     }
 
     #[test]
     fn what_differs_is_named() {
-        check(A, &format!("{A},{B}"), false, Some("missing"));
-        check(&format!("{A},{B}"), A, false, Some("too many"));
-        check(&format!("{A},{A}"), A, false, Some("2 series for 1"));
+        check(A, &format!("{A},{B}"), Order::Any, Some("missing"));
+        check(&format!("{A},{B}"), A, Order::Any, Some("too many"));
+        check(&format!("{A},{A}"), A, Order::Any, Some("2 series for 1"));
         for (value, equal) in [
             ("2.000000000000001", true),
             ("2.00001", false),
@@ -219,12 +258,12 @@ mod tests {
             ("-2", false),
         ] {
             let ours = format!(r#"{{"metric":{{"a":"1"}},"value":[1,"{value}"]}}"#);
-            check(&ours, A, false, (!equal).then_some("for"));
+            check(&ours, A, Order::Any, (!equal).then_some("for"));
         }
         check(
             r#"{"metric":{"a":"1"},"value":[1.001,"2"]}"#,
             A,
-            false,
+            Order::Any,
             Some("1.001"),
         );
     }
@@ -237,9 +276,9 @@ mod tests {
             response(200, &body)
         };
         let two = matrix(r#"[1,"1"],[2,"+Inf"]"#);
-        assert_eq!(answers(&two, &two, false), Ok(()));
-        assert!(answers(&matrix(r#"[1,"1"]"#), &two, false).is_err());
-        assert!(answers(&matrix(r#"[1,"1"],[2,"-Inf"]"#), &two, false).is_err());
+        assert_eq!(answers(&two, &two, Order::Any), Ok(()));
+        assert!(answers(&matrix(r#"[1,"1"]"#), &two, Order::Any).is_err());
+        assert!(answers(&matrix(r#"[1,"1"],[2,"-Inf"]"#), &two, Order::Any).is_err());
     }
 
     #[test]
@@ -249,7 +288,7 @@ mod tests {
             answers(
                 &response(400, r#"{"status":"error","errorType":"bad_data","error":"y"}"#),
                 &bad,
-                false
+                Order::Any
             ),
             Ok(())
         );
@@ -257,7 +296,7 @@ mod tests {
             answers(
                 &response(422, r#"{"status":"error","errorType":"execution"}"#),
                 &bad,
-                false
+                Order::Any
             )
             .is_err()
         );
@@ -265,13 +304,13 @@ mod tests {
             answers(
                 &response(400, r#"{"status":"error","errorType":"execution"}"#),
                 &bad,
-                false
+                Order::Any
             )
             .is_err()
         );
         let data = r#""data":{"resultType":"vector","result":[]}"#;
         let warned = response(200, &format!(r#"{{"status":"success","warnings":["w"],{data}}}"#));
-        assert!(answers(&vector(""), &warned, false).is_err());
-        assert!(answers(&response(200, "<html>"), &warned, false).is_err());
+        assert!(answers(&vector(""), &warned, Order::Any).is_err());
+        assert!(answers(&response(200, "<html>"), &warned, Order::Any).is_err());
     }
 }

@@ -1,16 +1,18 @@
 //! The queries of the differential test, read from `queries.txt`.
 //!
 //! A line is a test: marks, a colon and a blank, then the query; no marks, no colon. Marks: `o` the order of an instant
-//! answer counts, `i` instant only, `r` range only, `e` an error at one time at least (all others must work, so that a
+//! answer counts, `v` so does that of its values (ties come in any order), `i` instant only, `r` range only, `e` an error at one time at least (all others must work, so that a
 //! test cannot pass by two errors). Blank lines and lines that begin with `#` are for the reader.
+
+use super::compare::Order;
 
 /// One line.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Query {
     /// PromQL; `$end` stands for the time of the last sample.
     pub(crate) text: String,
-    /// Does the order of an instant answer count?
-    pub(crate) ordered: bool,
+    /// How far does the order of an instant answer count?
+    pub(crate) order: Order,
     /// Must the oracle refuse it?
     pub(crate) refused: bool,
     instant: bool,
@@ -81,14 +83,20 @@ fn parse(text: &str) -> Vec<Query> {
 
 fn query(line: &str) -> Query {
     let (marks, text) = match line.split_once(": ") {
-        Some((marks, text)) if !marks.is_empty() && marks.chars().all(|mark| "oire".contains(mark)) => {
+        Some((marks, text)) if !marks.is_empty() && marks.chars().all(|mark| "ovire".contains(mark)) => {
             (marks, text)
         }
         _ => ("", line),
     };
     Query {
         text: text.to_string(),
-        ordered: marks.contains('o'),
+        order: if marks.contains('o') {
+            Order::Series
+        } else if marks.contains('v') {
+            Order::Values
+        } else {
+            Order::Any
+        },
         refused: marks.contains('e'),
         instant: !marks.contains('r'),
         range: !marks.contains('i'),
@@ -102,15 +110,15 @@ mod tests {
     #[test]
     fn marks_stand_before_a_colon() {
         let got = parse("# note\n\nup\noi: sort(up)\nr: sum:rate{a=\"b: c\"}\n{a=\"x: y\"}\n");
-        let rows: Vec<(&str, bool, usize)> = got
+        let rows: Vec<(&str, Order, usize)> = got
             .iter()
-            .map(|q| (q.text.as_str(), q.ordered, q.evaluations().len()))
+            .map(|q| (q.text.as_str(), q.order, q.evaluations().len()))
             .collect();
         let want = [
-            ("up", false, 7),
-            ("sort(up)", true, 4),
-            ("sum:rate{a=\"b: c\"}", false, 3),
-            ("{a=\"x: y\"}", false, 7),
+            ("up", Order::Any, 7),
+            ("sort(up)", Order::Series, 4),
+            ("sum:rate{a=\"b: c\"}", Order::Any, 3),
+            ("{a=\"x: y\"}", Order::Any, 7),
         ];
         assert_eq!(rows, want);
     }
