@@ -270,6 +270,7 @@ impl Replay {
             postings: RwLock::new(postings),
             min_ms: AtomicI64::new(self.min_ms),
             max_ms: AtomicI64::new(self.max_ms),
+            written_ms: AtomicI64::new(self.min_ms),
             series: AtomicU64::new(series),
         };
         (head, self.table, self.next)
