@@ -30,17 +30,20 @@ const EXACT: f64 = 9_007_199_254_740_992.0;
 #[error("the chunk's bits end before its last sample")]
 pub(crate) struct ChunkError;
 
-/// A chunk that can grow.
+/// A chunk that can grow. Its last bits wait in a word of their own, so that most appends touch no other memory.
 #[derive(Debug, Clone)]
 pub(crate) struct OpenChunk {
+    /// The bits, up to the last whole word.
     bits: Vec<u8>,
+    /// The bits after those, from the top; zeros below.
+    tail: u64,
     first_ms: i64,
     last_ms: i64,
     delta: i64,
     last: u64,
     count: u16,
-    /// Unused low bits of the last byte.
-    free: u8,
+    /// Bits used of `tail`, 0 to 63.
+    used: u8,
     /// The window of the last xor: zeros in front, and width (0: none yet).
     lead: u8,
     width: u8,
@@ -70,12 +73,13 @@ impl Default for OpenChunk {
     fn default() -> Self {
         Self {
             bits: Vec::new(),
+            tail: 0,
             first_ms: 0,
             last_ms: i64::MIN,
             delta: 0,
             last: 0,
             count: 0,
-            free: 0,
+            used: 0,
             lead: 0,
             width: 0,
         }
@@ -111,9 +115,14 @@ impl OpenChunk {
         self.bits.capacity()
     }
 
-    /// The code so far.
-    pub(crate) fn bytes(&self) -> &[u8] {
-        &self.bits
+    /// The code so far, copied together.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let tail = self.tail.to_be_bytes();
+        let tail = &tail[..usize::from(self.used.div_ceil(8))];
+        let mut bytes = Vec::with_capacity(self.bits.len() + tail.len());
+        bytes.extend_from_slice(&self.bits);
+        bytes.extend_from_slice(tail);
+        bytes
     }
 
     /// Continues after a closed chunk: remembers its last sample, so that order can be checked.
@@ -128,10 +137,6 @@ impl OpenChunk {
     /// Appends a sample. The caller checked that `t_ms` is later than [`Self::last_ms`].
     pub(crate) fn push(&mut self, t_ms: i64, value: f64) {
         let bits = value.to_bits();
-        if self.bits.capacity() - self.bits.len() < 20 {
-            // Small steps instead of doubling: most of the head's memory is such tails.
-            self.bits.reserve_exact(32 + self.bits.len() / 4);
-        }
         if self.count == 0 {
             self.first_ms = t_ms;
             self.delta = 0;
@@ -150,7 +155,12 @@ impl OpenChunk {
 
     /// Takes the chunk's samples out as a closed one; this one is empty then and remembers the last sample.
     pub(crate) fn close(&mut self) -> ClosedChunk {
-        let bytes = std::mem::take(&mut self.bits).into_boxed_slice();
+        let tail = self.tail.to_be_bytes();
+        let tail = &tail[..usize::from(self.used.div_ceil(8))];
+        let mut bytes = std::mem::take(&mut self.bits);
+        bytes.reserve_exact(tail.len());
+        bytes.extend_from_slice(tail);
+        let bytes = bytes.into_boxed_slice();
         let closed = ClosedChunk {
             min_ms: self.first_ms,
             max_ms: self.last_ms,
@@ -163,7 +173,7 @@ impl OpenChunk {
 
     /// Appends the samples within the range to `out`.
     pub(crate) fn read(&self, start_ms: i64, end_ms: i64, out: &mut Samples) -> Result<(), ChunkError> {
-        decode(&self.bits, self.first_ms, self.count, start_ms, end_ms, out)
+        decode(&self.to_bytes(), self.first_ms, self.count, start_ms, end_ms, out)
     }
 
     fn put_time(&mut self, dod: i64) {
@@ -209,24 +219,30 @@ impl OpenChunk {
         }
     }
 
-    /// Appends the low `n` bits of `value`; its other bits are zero.
+    /// Appends the low `n` bits of `value`, 1 to 64; its other bits are zero.
+    #[inline]
     fn put(&mut self, value: u64, n: u8) {
-        let mut n = n;
-        if self.free > 0 {
-            let take = self.free.min(n);
-            let part = low_byte((value >> (n - take)) & ((1 << take) - 1));
-            if let Some(last) = self.bits.last_mut() {
-                *last |= part << (self.free - take);
-            }
-            self.free -= take;
-            n -= take;
+        let free = 64 - self.used;
+        if n < free {
+            self.tail |= value << (free - n);
+            self.used += n;
+            return;
         }
-        if n > 0 {
-            // In one piece: a loop over bytes would check the buffer's room for each.
-            let word = (value << (64 - n)).to_be_bytes();
-            self.bits.extend_from_slice(&word[..usize::from(n.div_ceil(8))]);
-            self.free = (8 - n % 8) % 8;
+        let over = n - free;
+        self.put_word(self.tail | value >> over);
+        self.tail = if over == 0 { 0 } else { value << (64 - over) };
+        self.used = over;
+    }
+
+    fn put_word(&mut self, word: u64) {
+        if self.bits.capacity() - self.bits.len() < 8 {
+            // Small steps instead of doubling: most of the head's memory is such tails. Few sizes, all of them with the
+            // allocator's 16 bytes a power of two or close to one, so that one series' old buffer fits another.
+            let step = if self.bits.len() < 112 { 64 } else { 128 };
+            let room = (self.bits.len() + 16) / step * step + step - 16;
+            self.bits.reserve_exact(room - self.bits.len());
         }
+        self.bits.extend_from_slice(&word.to_be_bytes());
     }
 }
 

@@ -33,6 +33,9 @@ pub struct Options {
     pub retention_bytes: u64,
     /// Time range of a block that is cut from the head.
     pub block_range_ms: i64,
+    /// A range is not cut while samples still arrive in it or before it, and for so long after: somebody loads history while
+    /// others write the present. Bounded, see [`Db::maintain`]; 0 cuts at once.
+    pub cut_quiet_ms: i64,
     /// A log segment that has grown to this size is followed by the next.
     pub wal_segment_bytes: u64,
     /// A commit syncs the log when so much was written since the last sync; [`Db::sync`] does it by time.
@@ -48,6 +51,7 @@ impl Default for Options {
             retention_ms: 15 * 24 * 3_600_000,
             retention_bytes: 0,
             block_range_ms: 2 * 3_600_000,
+            cut_quiet_ms: 0,
             wal_segment_bytes: 16 << 20,
             wal_sync_bytes: 1 << 20,
             max_ahead_ms: 3_600_000,
@@ -193,12 +197,15 @@ impl Db {
     /// Cuts blocks, truncates the log, compacts and deletes what is too old or too much. Call it twice a minute; commits and
     /// queries go on meanwhile. After an error the rest was still attempted, and the next call tries again.
     ///
+    /// A cut that [`Options::cut_quiet_ms`] puts off is made all the same after an hour, or when the log has grown to 384 MB or
+    /// to a quarter of the retention size.
+    ///
     /// # Errors
     /// The first [`Error`] met.
     pub fn maintain(&self, now_ms: i64, cancel: &Cancel) -> Result<Maintenance, Error> {
         self.now_ms.store(now_ms, Ordering::Relaxed);
         let mut upkeep = lock(&self.upkeep);
-        upkeep.run(self, cancel)
+        upkeep.run(self, now_ms, cancel)
     }
 
     /// Figures for our own metrics. Walks the head's series, a millisecond for some ten thousand.

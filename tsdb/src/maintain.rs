@@ -2,7 +2,7 @@
 //!
 //! Every step is safe to be stopped at, by a crash or by a full disk, and is done again by the next call:
 //!
-//! - *Cut.* First the floor rises, so that no commit adds to the range; then the block is written and synced under its final name;
+//! - *Cut.* A range that is still written to waits (see [`Writes`]). First the floor rises, so that no commit adds to the range; then the block is written and synced under its final name;
 //!   then the view changes in one step; when no query holds an older view, the chunks leave the head. A crash before the last
 //!   write leaves a `.tmp`; one after it leaves samples in log and block, and a start drops those of the log by time.
 //! - *Checkpoint.* The log goes on in segment N; what the head holds is written as `checkpoint.N.tmp`, synced, renamed; then the segments
@@ -10,6 +10,7 @@
 //! - *Compaction.* The output names its inputs; a start that finds it whole removes those that are still there. A failed attempt is
 //!   removed, with its final name too.
 
+use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
@@ -33,6 +34,10 @@ pub(crate) const BLOCKS: &str = "blocks";
 /// Records of a checkpoint grow to about this size.
 const CHECKPOINT_RECORD_BYTES: usize = 1 << 20;
 
+/// A cut waits for a quiet range so long at the most, and while the log is below so much.
+const CUT_WAIT_MS: i64 = 3_600_000;
+const CUT_WAIT_WAL_BYTES: u64 = 384 << 20;
+
 /// What one call of [`Db::maintain`] did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Maintenance {
@@ -48,6 +53,37 @@ pub struct Maintenance {
     pub checkpoint: bool,
 }
 
+/// How far back samples came in the last seconds. Once a range is cut nothing more is taken for it, so history that is being
+/// loaded beside the present must be let through first.
+#[derive(Debug, Default)]
+struct Writes {
+    /// When maintenance looked, and the time of the earliest sample since it looked before.
+    seen: VecDeque<(i64, i64)>,
+    /// Since when a cut has waited.
+    waiting_since_ms: Option<i64>,
+}
+
+impl Writes {
+    /// Remembers what was written, and forgets what is older than `quiet_ms`.
+    fn note(&mut self, now_ms: i64, written_ms: i64, quiet_ms: i64) {
+        self.seen.push_back((now_ms, written_ms));
+        // A clock that was set back leaves entries from the future: they tell nothing.
+        self.seen
+            .retain(|(at_ms, _)| (0..quiet_ms).contains(&now_ms.saturating_sub(*at_ms)));
+    }
+
+    /// May everything before `end_ms` be cut? `full` says that the log has grown too large to wait.
+    fn allow(&mut self, now_ms: i64, end_ms: i64, full: bool) -> bool {
+        let quiet = self.seen.iter().all(|(_, written_ms)| *written_ms >= end_ms);
+        let since_ms = *self.waiting_since_ms.get_or_insert(now_ms);
+        if quiet || full || now_ms.saturating_sub(since_ms) >= CUT_WAIT_MS {
+            self.waiting_since_ms = None;
+            return true;
+        }
+        false
+    }
+}
+
 /// What maintenance remembers between calls.
 #[derive(Debug, Default)]
 pub(crate) struct Upkeep {
@@ -59,6 +95,7 @@ pub(crate) struct Upkeep {
     drop_due: bool,
     /// A cut was made since the last checkpoint.
     checkpoint_due: bool,
+    writes: Writes,
 }
 
 /// File name of a block, without folder.
@@ -92,9 +129,11 @@ impl Upkeep {
     }
 
     /// Does all that is due; goes on after a failure with what does not depend on it, and gives the first.
-    pub(crate) fn run(&mut self, db: &Db, cancel: &Cancel) -> Result<Maintenance, Error> {
+    pub(crate) fn run(&mut self, db: &Db, now_ms: i64, cancel: &Cancel) -> Result<Maintenance, Error> {
         let mut done = Maintenance::default();
-        let cut = self.cut_all(db, cancel, &mut done);
+        self.writes
+            .note(now_ms, db.head().take_written(), db.options.cut_quiet_ms);
+        let cut = self.cut_all(db, now_ms, cancel, &mut done);
         let dropped = self.drop_chunks(db, &mut done);
         let checkpoint = if self.checkpoint_due {
             self.checkpoint(db, cancel, &mut done)
@@ -107,7 +146,13 @@ impl Upkeep {
         Ok(done)
     }
 
-    fn cut_all(&mut self, db: &Db, cancel: &Cancel, done: &mut Maintenance) -> Result<(), Error> {
+    fn cut_all(
+        &mut self,
+        db: &Db,
+        now_ms: i64,
+        cancel: &Cancel,
+        done: &mut Maintenance,
+    ) -> Result<(), Error> {
         let range_ms = db.options.block_range_ms;
         while let Some(end_ms) = cut_end(
             db.head().min_ms().max(db.view().head_from_ms),
@@ -115,6 +160,14 @@ impl Upkeep {
             range_ms,
         ) {
             check(cancel)?;
+            let wal_bytes = lock(&db.appender).wal.state().bytes;
+            let most = match db.options.retention_bytes {
+                0 => CUT_WAIT_WAL_BYTES,
+                bytes => CUT_WAIT_WAL_BYTES.min(bytes / 4),
+            };
+            if !self.writes.allow(now_ms, end_ms, wal_bytes > most) {
+                break;
+            }
             self.cut(db, end_ms, cancel, done)?;
         }
         Ok(())

@@ -36,6 +36,7 @@ pub(crate) fn open(
         .unwrap_or(i64::MIN);
     let mut replay = Replay::new(from_ms);
     let (found, next_segment) = replay_log(dir.as_ref(), &mut replay, warnings)?;
+    replay.flush_all();
     let (orphans, unknown) = (replay.orphans, replay.unknown_records);
     if orphans > 0 {
         let lost = format!("{orphans} samples belong to series whose names are in a damaged part of the log");

@@ -387,3 +387,83 @@ fn retention_by_size_counts_the_log_and_takes_the_oldest() {
         "a tail without a hole"
     );
 }
+
+/// History of a day in small steps beside a sample of the present; `maintain` is called with the clock at `now_ms`.
+#[test]
+fn history_that_is_loaded_beside_the_present_is_taken_and_then_cut() {
+    let dir = SimDir::new();
+    let options = Options {
+        cut_quiet_ms: 10,
+        wal_segment_bytes: 1 << 20,
+        ..small()
+    };
+    let (db, _) = open(&dir, &options);
+    let mut now_ms = 100_000;
+    let step = |db: &Db, now_ms: i64, t_ms: i64| {
+        let rows = [(series(1), t_ms, 1.0), (series(2), now_ms, 2.0)];
+        let committed = commit(db, &rows).unwrap();
+        assert_eq!((committed.appended, committed.rejected), (2, vec![]), "at {t_ms}");
+        db.maintain(now_ms, &Cancel::new()).unwrap().cut.len()
+    };
+    let mut cuts = 0;
+    for t_ms in (0..50_000).step_by(100) {
+        now_ms += 3;
+        cuts += step(&db, now_ms, t_ms);
+    }
+    assert!((45..50).contains(&cuts), "cut while it is loaded, {cuts} times");
+    drop(db);
+    // A start in the middle does not take what was not there to be written as quiet.
+    let (db, _) = open(&dir, &options);
+    db.maintain(now_ms + 1, &Cancel::new()).unwrap();
+    assert_eq!(step(&db, now_ms + 2, 50_000), 0);
+    let cut = db.maintain(now_ms + 50, &Cancel::new()).unwrap().cut.len();
+    assert!(cut > 1, "it is quiet now");
+    let refused = commit(&db, &[(series(1), 50_500, 1.0)]).unwrap().rejected;
+    assert_eq!(refused[0].reason, RejectReason::TooOld);
+    let got = everything(&db);
+    assert_eq!(
+        got[&series(1)].keys().copied().collect::<Vec<_>>(),
+        (0..50_001).step_by(100).collect::<Vec<_>>()
+    );
+    assert_eq!(got[&series(2)].len(), 501);
+}
+
+#[test]
+fn a_range_that_never_rests_is_cut_in_the_end() {
+    for (wal_segment_bytes, retention_bytes, hours) in [(1 << 20, 0, 1), (1 << 20, 2000, 0)] {
+        let dir = SimDir::new();
+        let options = Options {
+            cut_quiet_ms: 60_000,
+            wal_segment_bytes,
+            retention_bytes,
+            ..small()
+        };
+        let (db, _) = open(&dir, &options);
+        let mut cut_after = None;
+        for minute in 0..70 {
+            let (past, present) = (minute * 10, 1_000_000 + minute * 10);
+            commit(
+                &db,
+                &[
+                    (series(1), past, scattered(past)),
+                    (series(2), present, scattered(present)),
+                ],
+            )
+            .unwrap();
+            if !db
+                .maintain(minute * 60_000 / 2, &Cancel::new())
+                .unwrap()
+                .cut
+                .is_empty()
+            {
+                cut_after = Some(minute / 2 / 60);
+                break;
+            }
+            if minute == 69 {
+                let done = db.maintain(61 * 60_000, &Cancel::new()).unwrap();
+                cut_after = (!done.cut.is_empty()).then_some(1);
+            }
+        }
+        assert_eq!(cut_after, Some(hours));
+    }
+}

@@ -71,6 +71,8 @@ pub(crate) struct Head {
     min_ms: AtomicI64,
     /// Time of the latest, `i64::MIN` when there is none.
     max_ms: AtomicI64,
+    /// Time of the earliest sample that came since [`Head::take_written`] was asked, `i64::MAX` when none came.
+    written_ms: AtomicI64,
     series: AtomicU64,
 }
 
@@ -81,6 +83,7 @@ impl Default for Head {
             postings: RwLock::default(),
             min_ms: AtomicI64::new(i64::MAX),
             max_ms: AtomicI64::new(i64::MIN),
+            written_ms: AtomicI64::new(i64::MAX),
             series: AtomicU64::new(0),
         }
     }
@@ -160,6 +163,13 @@ impl Head {
     fn widen(&self, min_ms: i64, max_ms: i64) {
         self.min_ms.fetch_min(min_ms, Ordering::AcqRel);
         self.max_ms.fetch_max(max_ms, Ordering::AcqRel);
+        self.written_ms.fetch_min(min_ms, Ordering::AcqRel);
+    }
+
+    /// Time of the earliest sample that came since this was asked last, `i64::MAX` when none came. What a start replayed has
+    /// come just now.
+    pub(crate) fn take_written(&self) -> i64 {
+        self.written_ms.swap(i64::MAX, Ordering::AcqRel)
     }
 
     /// The series that match and may have samples in the range, in no order.

@@ -1,4 +1,7 @@
 //! Rebuilds the head from the log at start, before anyone else can see it, so without locks.
+//!
+//! A record holds one sample of many series, and the next record of the same series again. Samples wait by page until there are
+//! some for each of its series: then a page is worked on while it is in the processor's cache.
 
 use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::sync::{Arc, RwLock};
@@ -18,10 +21,24 @@ use super::{Head, PAGE_SERIES, Page, Slots, place};
 /// A number in the log may mean a series that has another one by now.
 const SAME: u32 = u32::MAX;
 
+/// Samples that wait in a page before it is worked on, and the memory that all pages may use for it.
+const WAITING: usize = 2048;
+const WAITING_BYTES: usize = 8 << 20;
+
+/// A sample that waits for its page.
+#[derive(Debug, Clone, Copy)]
+struct Waiting {
+    t_ms: i64,
+    value: f64,
+    series: u32,
+}
+
 /// A head under construction.
 #[derive(Debug)]
 pub(crate) struct Replay {
     pages: Vec<Slots>,
+    /// By page, as `pages` or shorter.
+    waiting: Vec<Vec<Waiting>>,
     table: Table,
     /// For numbers whose labels came again under a new number: the first number. `SAME` elsewhere.
     aliases: Vec<u32>,
@@ -43,6 +60,7 @@ impl Replay {
     pub(crate) fn new(from_ms: i64) -> Self {
         Self {
             pages: Vec::new(),
+            waiting: Vec::new(),
             table: Table::default(),
             aliases: Vec::new(),
             from_ms,
@@ -112,17 +130,21 @@ impl Replay {
         true
     }
 
+    /// The number that a number stands for: itself, but for an alias.
+    fn number(&self, series: u32) -> u32 {
+        if self.aliases.is_empty() {
+            return series;
+        }
+        let (page, slot) = place(series);
+        match self.aliases.get(page * PAGE_SERIES + slot) {
+            Some(&SAME) | None => series,
+            Some(&alias) => alias,
+        }
+    }
+
     /// The series of a number, alias or not.
     fn slot(&mut self, series: u32) -> Option<&mut Series> {
-        let mut number = series;
-        if !self.aliases.is_empty() {
-            let (page, slot) = place(series);
-            match self.aliases.get(page * PAGE_SERIES + slot) {
-                Some(&SAME) | None => {}
-                Some(&alias) => number = alias,
-            }
-        }
-        let (page, slot) = place(number);
+        let (page, slot) = place(self.number(series));
         self.pages.get_mut(page)?.get_mut(slot)?.as_mut()
     }
 
@@ -130,18 +152,61 @@ impl Replay {
         if t_ms < self.from_ms {
             return;
         }
-        let Some(entry) = self.slot(series) else {
-            self.orphans += 1;
-            // Never given to another series while records with it are in the log.
-            self.next = self.next.max(series.saturating_add(1).min(SAME - 1));
+        let number = self.number(series);
+        let (page, _) = place(number);
+        if page >= self.pages.len() {
+            self.orphan(series);
+            return;
+        }
+        if self.waiting.len() <= page {
+            self.waiting.resize_with(self.pages.len(), Vec::new);
+        }
+        let waiting = &mut self.waiting[page];
+        waiting.push(Waiting {
+            t_ms,
+            value,
+            series: number,
+        });
+        let most = WAITING_BYTES / size_of::<Waiting>() / self.pages.len();
+        if waiting.len() >= most.min(WAITING) {
+            self.flush(page);
+        }
+    }
+
+    /// Counts a sample whose series no record names.
+    fn orphan(&mut self, series: u32) {
+        self.orphans += 1;
+        // Never given to another series while records with it are in the log.
+        self.next = self.next.max(series.saturating_add(1).min(SAME - 1));
+    }
+
+    /// Gives the samples that wait in a page to its series.
+    fn flush(&mut self, page: usize) {
+        let Some(waiting) = self.waiting.get_mut(page) else {
             return;
         };
-        // Out of order means that it was replayed from the checkpoint already, or refused when it was committed.
-        if entry.append(t_ms, value) == super::series::Verdict::Append {
-            self.samples += 1;
-            self.min_ms = self.min_ms.min(t_ms);
-            self.max_ms = self.max_ms.max(t_ms);
+        let mut waiting = std::mem::take(waiting);
+        for sample in &waiting {
+            let (_, slot) = place(sample.series);
+            let Some(Some(entry)) = self.pages.get_mut(page).and_then(|slots| slots.get_mut(slot)) else {
+                self.orphan(sample.series);
+                continue;
+            };
+            // Out of order means that it was replayed from the checkpoint already, or refused when it was committed.
+            if entry.append(sample.t_ms, sample.value) == super::series::Verdict::Append {
+                self.samples += 1;
+                self.min_ms = self.min_ms.min(sample.t_ms);
+                self.max_ms = self.max_ms.max(sample.t_ms);
+            }
         }
+        waiting.clear();
+        self.waiting[page] = waiting;
+    }
+
+    /// Gives all samples that wait to their series. To be called when the log is at its end, before counts are looked at.
+    pub(crate) fn flush_all(&mut self) {
+        (0..self.waiting.len()).for_each(|page| self.flush(page));
+        self.waiting = Vec::new();
     }
 
     fn chunk(&mut self, chunk: ChunkRecord<'_>) -> bool {
@@ -155,6 +220,8 @@ impl Replay {
             max_ms,
             code,
         } = chunk;
+        // What was read before comes before.
+        self.flush(place(self.number(series)).0);
         let Some(entry) = self.slot(series) else {
             self.orphans += u64::from(count);
             return true;
@@ -174,7 +241,8 @@ impl Replay {
     }
 
     /// The head, its table and the next free number.
-    pub(crate) fn finish(self) -> (Head, Table, u32) {
+    pub(crate) fn finish(mut self) -> (Head, Table, u32) {
+        self.flush_all();
         let mut postings = Postings::default();
         let mut series = 0;
         for (page_number, slots) in self.pages.iter().enumerate() {
@@ -202,6 +270,7 @@ impl Replay {
             postings: RwLock::new(postings),
             min_ms: AtomicI64::new(self.min_ms),
             max_ms: AtomicI64::new(self.max_ms),
+            written_ms: AtomicI64::new(self.min_ms),
             series: AtomicU64::new(series),
         };
         (head, self.table, self.next)

@@ -209,7 +209,7 @@ impl Series {
                 self.open.count(),
                 self.open.first_ms(),
                 self.open.last_ms(),
-                self.open.bytes(),
+                &self.open.to_bytes(),
             );
         }
     }
