@@ -6,7 +6,9 @@ use libfuzzer_sys::fuzz_target;
 use promql::{parser, printer};
 
 fuzz_target!(|data: &[u8]| {
-    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
     let Ok(expr) = parser::parse(text) else { return };
     let line = printer::format(&expr);
     for printed in [line.clone(), printer::pretty(&expr)] {

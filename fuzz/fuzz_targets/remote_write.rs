@@ -13,7 +13,10 @@ struct Store;
 
 impl Sink for Store {
     fn commit(&self, batch: &Batch) -> Result<CommitOutcome, CommitError> {
-        let mut outcome = CommitOutcome { appended: batch.samples_len(), ..CommitOutcome::default() };
+        let mut outcome = CommitOutcome {
+            appended: batch.samples_len(),
+            ..CommitOutcome::default()
+        };
         for (number, row) in batch.rows().enumerate() {
             if let SeriesKey::Labels(encoded) = row.key {
                 model::Labels::from_encoded(encoded).expect("a batch holds canonical labels");
@@ -27,7 +30,9 @@ impl Sink for Store {
 fuzz_target!(|body: &[u8]| {
     let receiver = Receiver::new(Arc::new(Store));
     let _ = receiver.receive(body, None, None);
-    let packed = snap::raw::Encoder::new().compress_vec(body).expect("small enough");
+    let packed = snap::raw::Encoder::new()
+        .compress_vec(body)
+        .expect("small enough");
     let _ = receiver.receive(&packed, Some("snappy"), Some("application/x-protobuf"));
     let _ = receiver.receive(&packed, Some("snappy"), Some("application/x-protobuf"));
 });
