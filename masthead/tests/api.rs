@@ -190,6 +190,15 @@ async fn wrong_queries_have_upstreams_codes() {
             "execution",
             "too many samples",
         ),
+    ] {
+        server.bad(path, code, kind, words).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wrong_ranges_have_upstreams_codes() {
+    let server = Server::start();
+    for (path, code, kind, words) in [
         (
             "query_range?query=up",
             400,
