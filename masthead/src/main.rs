@@ -10,7 +10,11 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Nothing can be done when standard error is closed.
-            let _ = writeln!(std::io::stderr(), "masthead: {error:#}");
+            let _ = writeln!(
+                std::io::stderr(),
+                "masthead: {}",
+                masthead::cli::error_text(&error)
+            );
             ExitCode::FAILURE
         }
     }

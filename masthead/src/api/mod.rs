@@ -19,12 +19,14 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, Response, header};
 use axum::middleware::{self, Next};
 use axum::response::IntoResponse;
-use axum::routing::{MethodRouter, get, post};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use axum::routing::{MethodRouter, any, get, post};
+use http_body_util::BodyExt;
+use tokio::sync::Semaphore;
 use tower_http::compression::CompressionLayer;
 
 use crate::api::error::{ApiError, ErrorType};
@@ -42,6 +44,10 @@ const MAX_FORM_BYTES: usize = 1 << 20;
 const MAX_WRITE_BYTES: usize = 32 << 20;
 /// A body that has not arrived by then is given up.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// The rest of a body that is refused is read for so long at most.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+/// Room made for a body at once, whatever its length is said to be.
+const FIRST_BYTES: usize = 1 << 20;
 
 /// What the handlers share.
 #[derive(Debug)]
@@ -98,7 +104,9 @@ where
     })
     .post(move |State(api): Shared, request: Request| async move {
         let query = request.uri().query().map(str::to_owned);
+        let kind = request.headers().get(header::CONTENT_TYPE).cloned();
         let body = read_body(request, MAX_FORM_BYTES).await?;
+        check_form(kind.as_ref(), &body)?;
         posted(api, Params::new(query.as_deref(), Some(&body))).await
     })
 }
@@ -146,17 +154,35 @@ pub fn router(api: Arc<Api>, web_config: Option<Arc<WebConfig>>) -> Router {
         .route("/-/ready", get(|| async { "Masthead is Ready.\n" }))
         .route("/metrics", get(status::own_metrics))
         .route("/metrics/node", get(status::node_metrics))
-        .route("/api/{*rest}", get(unknown).post(unknown))
+        // Not the page: whoever asks for these is a program, and a page with code 200 would mislead it.
+        .route("/api", any(unknown))
+        .route("/api/{*rest}", any(unknown))
+        .route("/-/{*rest}", any(unknown))
+        .route("/metrics/{*rest}", any(unknown))
+        .route("/federate", any(unknown))
         .fallback(assets::serve)
         .method_not_allowed_fallback(wrong_method)
         .layer(CompressionLayer::new().gzip(true))
         .layer(middleware::from_fn(headers))
-        .layer(middleware::from_fn_with_state(web_config, authenticate))
+        .layer(middleware::from_fn_with_state(
+            Gate::new(web_config),
+            authenticate,
+        ))
         .layer(middleware::from_fn_with_state(counted, count))
         .with_state(api)
 }
 
-async fn label_values(State(api): Shared, Path(name): Path<String>, request: Request) -> Answer {
+async fn label_values(
+    State(api): Shared,
+    path: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Answer {
+    let Path(name) = path.map_err(|e| {
+        ApiError::new(
+            ErrorType::BadData,
+            format!("invalid label name in the path: {}", e.body_text()),
+        )
+    })?;
     series::values(api, name, Params::new(request.uri().query(), None)).await
 }
 
@@ -173,37 +199,89 @@ async fn wrong_method(request: Request) -> ApiError {
     ApiError::new(ErrorType::MethodNotAllowed, text)
 }
 
+/// Refuses a body that is not a form: to read it as one would find no parameters and blame the query.
+fn check_form(kind: Option<&HeaderValue>, body: &[u8]) -> Result<(), ApiError> {
+    let Some(kind) = kind.filter(|_| !body.is_empty()) else {
+        return Ok(());
+    };
+    let kind = String::from_utf8_lossy(kind.as_bytes());
+    let word = kind.split(';').next().unwrap_or("").trim();
+    if word.is_empty() || word.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        ErrorType::UnsupportedMediaType,
+        format!(
+            "a body of type {word} is not read here; send the parameters as application/x-www-form-urlencoded"
+        ),
+    ))
+}
+
 /// The whole body, up to a limit of bytes and of time.
 async fn read_body(request: Request, limit: usize) -> Result<Bytes, ApiError> {
-    let too_large = || {
-        let text = format!("the request body is larger than {limit} bytes; send less in one request");
-        ApiError::new(ErrorType::TooLarge, text)
-    };
-    let said = request.headers().get(header::CONTENT_LENGTH);
-    if said
+    let headers = request.headers();
+    let said = headers
+        .get(header::CONTENT_LENGTH)
         .and_then(|v| v.to_str().ok()?.parse::<usize>().ok())
-        .is_some_and(|len| len > limit)
-    {
-        return Err(too_large());
-    }
-    let body = Limited::new(request.into_body(), limit);
-    let collected = tokio::time::timeout(BODY_TIMEOUT, body.collect())
-        .await
-        .map_err(|_| {
-            let text = format!(
-                "the request body did not arrive within {} s",
-                BODY_TIMEOUT.as_secs()
-            );
-            ApiError::new(ErrorType::Timeout, text)
-        })?;
+        .unwrap_or(0);
+    let waits = headers.contains_key(header::EXPECT);
+    let mut body = request.into_body();
+    let collected = if said > limit {
+        Ok(None)
+    } else {
+        tokio::time::timeout(BODY_TIMEOUT, collect(&mut body, said, limit))
+            .await
+            .map_err(|_| {
+                let text = format!(
+                    "the request body did not arrive within {} s",
+                    BODY_TIMEOUT.as_secs()
+                );
+                ApiError::new(ErrorType::Timeout, text)
+            })?
+    };
     match collected {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(e) if e.downcast_ref::<LengthLimitError>().is_some() => Err(too_large()),
+        Ok(Some(bytes)) => Ok(bytes),
+        Ok(None) => {
+            // A client that asked first sends nothing; any other reads the answer only once its body is gone.
+            if !waits {
+                drain(&mut body, limit.saturating_mul(8)).await;
+            }
+            let text = format!("the request body is larger than {limit} bytes; send less in one request");
+            Err(ApiError::new(ErrorType::TooLarge, text))
+        }
         Err(e) => Err(ApiError::new(
             ErrorType::BadData,
             format!("reading the request body: {e}"),
         )),
     }
+}
+
+/// The frames of a body as one piece; `None` when they are more than the limit.
+async fn collect(body: &mut Body, said: usize, limit: usize) -> Result<Option<Bytes>, axum::Error> {
+    let mut taken = Vec::with_capacity(said.min(FIRST_BYTES));
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else { continue };
+        if taken.len().saturating_add(data.len()) > limit {
+            return Ok(None);
+        }
+        taken.extend_from_slice(&data);
+    }
+    Ok(Some(taken.into()))
+}
+
+/// Takes what is still coming and throws it away, within limits; who sends more is cut off.
+async fn drain(body: &mut Body, most: usize) {
+    let mut left = most;
+    let reading = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+            if left == 0 {
+                return;
+            }
+        }
+    };
+    // Over time or not: the answer is the same.
+    let _ = tokio::time::timeout(DRAIN_TIMEOUT, reading).await;
 }
 
 /// Answers with a JSON text.
@@ -261,13 +339,26 @@ async fn headers(request: Request, next: Next) -> Response<Body> {
     response
 }
 
+/// Who may enter, and one place at the lock: passwords are tried one at a time, so that whoever tries many takes the blocking
+/// threads from nobody's queries.
+#[derive(Debug, Clone)]
+struct Gate {
+    web: Option<Arc<WebConfig>>,
+    trying: Arc<Semaphore>,
+}
+
+impl Gate {
+    fn new(web: Option<Arc<WebConfig>>) -> Self {
+        Self {
+            web,
+            trying: Arc::new(Semaphore::new(1)),
+        }
+    }
+}
+
 /// Asks for a password where the web configuration has users, and adds the headers it wants on every answer.
-async fn authenticate(
-    State(web): State<Option<Arc<WebConfig>>>,
-    request: Request,
-    next: Next,
-) -> Response<Body> {
-    let Some(web) = web else {
+async fn authenticate(State(gate): State<Gate>, request: Request, next: Next) -> Response<Body> {
+    let Some(web) = &gate.web else {
         return next.run(request).await;
     };
     let header = request
@@ -275,7 +366,7 @@ async fn authenticate(
         .get(header::AUTHORIZATION)
         .and_then(|v| v.to_str().ok())
         .map(str::to_owned);
-    let mut response = if !web.has_users() || authorized(&web, header).await {
+    let mut response = if !web.has_users() || authorized(web, &gate.trying, header).await {
         next.run(request).await
     } else {
         error::unauthorized()
@@ -286,10 +377,13 @@ async fn authenticate(
     response
 }
 
-async fn authorized(web: &Arc<WebConfig>, header: Option<String>) -> bool {
+async fn authorized(web: &Arc<WebConfig>, trying: &Semaphore, header: Option<String>) -> bool {
     if let Some(known) = web.remembered(header.as_deref()) {
         return known;
     }
+    let Ok(_place) = trying.acquire().await else {
+        return false;
+    };
     let web = Arc::clone(web);
     // bcrypt takes tens of milliseconds by design: not on the threads that serve everybody.
     tokio::task::spawn_blocking(move || web.authorized(header.as_deref()))

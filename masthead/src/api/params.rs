@@ -3,6 +3,13 @@
 use crate::api::error::ApiError;
 use crate::config::parse_duration;
 
+/// The earliest and latest times that a request can mean.
+pub const EARLIEST_MS: i64 = i64::MIN / 4;
+/// See [`EARLIEST_MS`].
+pub const LATEST_MS: i64 = i64::MAX / 4;
+/// 9999-12-31T23:59:59Z.
+const LAST_DAY_MS: i64 = 253_402_300_799_000;
+
 /// All pairs of a request, query string first. A name may stand several times (`match[]`).
 #[derive(Debug, Clone, Default)]
 pub struct Params(Vec<(String, String)>);
@@ -59,6 +66,20 @@ impl Params {
             .transpose()
     }
 
+    /// The limit of metadata, where upstream takes 0 at its word: `None` for absence and for what is below 0.
+    ///
+    /// # Errors
+    /// `bad_data` that names the parameter.
+    pub fn metadata_limit(&self, name: &str) -> Result<Option<usize>, ApiError> {
+        let Some(text) = self.get(name) else {
+            return Ok(None);
+        };
+        let number: i64 = text
+            .parse()
+            .map_err(|_| ApiError::parameter(name, format!("{name} must be a number")))?;
+        Ok(usize::try_from(number).ok())
+    }
+
     /// A limit: 0 and absence mean none.
     ///
     /// # Errors
@@ -76,8 +97,22 @@ fn parse_time_ms(text: &str) -> Result<i64, String> {
     if let Ok(seconds) = text.parse::<f64>() {
         return seconds_to_ms(seconds).ok_or_else(fault);
     }
-    let stamp: jiff::Timestamp = text.parse().map_err(|_| fault())?;
-    Ok(stamp.as_millisecond())
+    if let Ok(stamp) = text.parse::<jiff::Timestamp>() {
+        return Ok(stamp.as_millisecond());
+    }
+    boundary_ms(text).ok_or_else(fault)
+}
+
+/// Times that clients write for "from the beginning" and "to the end" and that no calendar of ours holds.
+fn boundary_ms(text: &str) -> Option<i64> {
+    // The first two are how upstream prints its own boundaries; its client library sends them back.
+    match text {
+        "-292273086-05-16T16:47:06Z" => Some(EARLIEST_MS),
+        "+292277025-08-18T07:12:54.999999999Z" => Some(LATEST_MS),
+        // The last day of four digits is a common "never".
+        _ if text.starts_with("9999-12-31T") => Some(LAST_DAY_MS),
+        _ => None,
+    }
 }
 
 /// Seconds (`15`, `0.5`) or Prometheus' notation (`1h30m`), in milliseconds.
@@ -115,8 +150,12 @@ mod tests {
             ("-2", Some(-2000)),
             ("2015-06-03T13:21:58.555Z", Some(1_433_337_718_555)),
             ("2015-06-03T14:21:58.555+01:00", Some(1_433_337_718_555)),
+            ("9999-12-31T23:59:59Z", Some(LAST_DAY_MS)),
+            ("-292273086-05-16T16:47:06Z", Some(EARLIEST_MS)),
+            ("+292277025-08-18T07:12:54.999999999Z", Some(LATEST_MS)),
             ("NaN", None),
             ("1e300", None),
+            ("2015-06-03", None),
             ("soon", None),
         ] {
             assert_eq!(parse_time_ms(text).ok(), want, "{text}");

@@ -1,4 +1,4 @@
-//! `/api/v1/query`, `query_range`, `format_query`, `parse_query` and the exemplars that we do not keep.
+//! `/api/v1/query`, `query_range`, `format_query` and the exemplars that we do not keep.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,7 +57,7 @@ pub(super) async fn instant(api: Arc<Api>, params: Params) -> Result<Response<Bo
             lookback_ms,
         )
         .await?;
-    Ok(respond(&api, answer, limit, &params, started.elapsed()))
+    respond(&api, answer, limit, &params, started.elapsed()).await
 }
 
 /// `GET|POST /api/v1/query_range`: a grid.
@@ -108,10 +108,28 @@ pub(super) async fn range(api: Arc<Api>, params: Params) -> Result<Response<Body
         .runner
         .eval(expr, text(&params).to_owned(), grid, false, timeout, lookback_ms)
         .await?;
-    Ok(respond(&api, answer, limit, &params, started.elapsed()))
+    respond(&api, answer, limit, &params, started.elapsed()).await
 }
 
-fn respond(api: &Api, mut answer: Answer, limit: usize, params: &Params, took: Duration) -> Response<Body> {
+async fn respond(
+    api: &Api,
+    answer: Answer,
+    limit: usize,
+    params: &Params,
+    took: Duration,
+) -> Result<Response<Body>, ApiError> {
+    api.metrics.query(took, answer.stats.samples_read);
+    let with_stats = params.get("stats").is_some();
+    let write = move || text_of(answer, limit, with_stats.then_some(took));
+    // Millions of points take seconds to print: not on the threads that serve everybody.
+    let text = tokio::task::spawn_blocking(write)
+        .await
+        .map_err(|e| ApiError::new(ErrorType::Internal, format!("writing the answer: {e}")))?;
+    Ok(json_response(text))
+}
+
+/// The answer as JSON, cut at the limit; with statistics when there is a time to say.
+fn text_of(mut answer: Answer, limit: usize, took: Option<Duration>) -> String {
     if let QueryValue::Vector(series) | QueryValue::Matrix(series) = &mut answer.value
         && limit > 0
         && series.len() > limit
@@ -122,13 +140,12 @@ fn respond(api: &Api, mut answer: Answer, limit: usize, params: &Params, took: D
             .warnings
             .push("results truncated due to limit".to_owned());
     }
-    api.metrics.query(took, answer.stats.samples_read);
     let mut out = String::with_capacity(1024);
     out.push_str(json::HEAD);
-    let stats = params.get("stats").map(|_| (&answer.stats, took.as_secs_f64()));
+    let stats = took.map(|took| (&answer.stats, took.as_secs_f64()));
     json::push_result(&mut out, &answer.value, stats);
     json::finish(&mut out, &answer.annotations);
-    json_response(out)
+    out
 }
 
 /// `GET|POST /api/v1/format_query`: the query, laid out.
@@ -146,7 +163,7 @@ pub(super) async fn exemplars(_: Arc<Api>, params: Params) -> Result<Response<Bo
     if params.time_ms("end", i64::MAX)? < start_ms {
         return Err(ApiError::new(
             ErrorType::BadData,
-            "invalid parameter \"end\": end timestamp must not be before start timestamp",
+            "end timestamp must not be before start timestamp",
         ));
     }
     parse(&params)?;

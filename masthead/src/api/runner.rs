@@ -6,12 +6,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Cancel, CancelReason, Querier};
+use model::{Cancel, CancelReason, Querier, QueryError};
 use promql::ast::Expr;
 use promql::engine::{Answer, Grid, Options};
 use tokio::sync::Semaphore;
 
 use crate::api::error::{ApiError, ErrorType};
+use crate::clock;
 
 /// Limits of the runner; the flags `--query-*` set them.
 #[derive(Debug, Clone, Copy)]
@@ -103,6 +104,7 @@ impl Runner {
         let cancel = Arc::new(Cancel::new());
         let _hang_up = HangUp(Arc::clone(&cancel));
         let limit = timeout.map_or(self.limits.timeout, |t| t.min(self.limits.timeout));
+        let started = clock::instant();
         let wait_for_turn = Arc::clone(&self.running).acquire_owned();
         let permit = tokio::time::timeout(limit, wait_for_turn)
             .await
@@ -113,6 +115,11 @@ impl Runner {
                 )
             })?
             .map_err(|_| ApiError::new(ErrorType::Unavailable, "the server is shutting down"))?;
+        // The wait counts: a client is answered within its time, not within twice of it.
+        let left = limit.saturating_sub(started.elapsed());
+        if left.is_zero() {
+            return Err(QueryError::Cancelled(CancelReason::TimedOut).into());
+        }
         let querier = Arc::clone(&self.querier);
         let flag = Arc::clone(&cancel);
         let mut task = tokio::task::spawn_blocking(move || {
@@ -120,7 +127,7 @@ impl Runner {
             let _permit = permit;
             work(&*querier, &flag)
         });
-        let joined = match tokio::time::timeout(limit, &mut task).await {
+        let joined = match tokio::time::timeout(left, &mut task).await {
             Ok(joined) => joined,
             Err(_) => {
                 cancel.cancel(CancelReason::TimedOut);
@@ -167,6 +174,12 @@ mod tests {
             .await
             .unwrap();
         assert_eq!(reason, CancelReason::TimedOut);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn no_time_is_a_timeout_and_not_a_race() {
+        let outcome = runner().blocking(Some(Duration::ZERO), |_, _| Ok(())).await;
+        assert_eq!(outcome.unwrap_err().kind, ErrorType::Timeout);
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

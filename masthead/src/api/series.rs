@@ -10,21 +10,17 @@ use promql::ast::ExprKind;
 use promql::engine::Annotations;
 
 use crate::api::error::{ApiError, ErrorType};
-use crate::api::params::Params;
+use crate::api::params::{EARLIEST_MS, LATEST_MS, Params};
 use crate::api::{Api, json, json_response};
 
-/// The earliest and latest times a request can mean when it names none.
-const MIN_MS: i64 = i64::MIN / 4;
-const MAX_MS: i64 = i64::MAX / 4;
-
-/// The selectors of `match[]`.
-fn selectors(params: &Params) -> Result<Vec<Vec<Matcher>>, ApiError> {
+/// The selectors of a parameter that may stand several times (`match[]`).
+pub(super) fn selectors(params: &Params, name: &str) -> Result<Vec<Vec<Matcher>>, ApiError> {
     let mut out = Vec::new();
-    for text in params.all("match[]") {
-        let expr = promql::parser::parse(text).map_err(|e| ApiError::parameter("match[]", e))?;
+    for text in params.all(name) {
+        let expr = promql::parser::parse(text).map_err(|e| ApiError::parameter(name, e))?;
         let ExprKind::Selector(selector) = &expr.without_parens().kind else {
             return Err(ApiError::parameter(
-                "match[]",
+                name,
                 format!("{text} is not a series selector such as up{{job=\"x\"}}"),
             ));
         };
@@ -40,8 +36,8 @@ struct Window {
 }
 
 fn window(params: &Params) -> Result<Window, ApiError> {
-    let start_ms = params.time_ms("start", MIN_MS)?;
-    let end_ms = params.time_ms("end", MAX_MS)?;
+    let start_ms = params.time_ms("start", EARLIEST_MS)?;
+    let end_ms = params.time_ms("end", LATEST_MS)?;
     if end_ms < start_ms {
         return Err(ApiError::parameter(
             "end",
@@ -67,20 +63,24 @@ fn truncate<T>(list: &mut Vec<T>, limit: usize, annotations: &mut Annotations) {
 
 /// `GET|POST /api/v1/series`: label sets of the series that match.
 pub(super) async fn series(api: Arc<Api>, params: Params) -> Result<Response<Body>, ApiError> {
-    let selectors = selectors(&params)?;
+    let selectors = selectors(&params, "match[]")?;
     if selectors.is_empty() {
         return Err(ApiError::new(ErrorType::BadData, "no match[] parameter provided"));
     }
     let window = window(&params)?;
-    let (start_ms, end_ms, limit) = (window.start_ms, window.end_ms, window.limit);
-    let mut found: Vec<Labels> = api
+    let text = api
         .runner
         .blocking(None, move |querier, cancel| {
             let hints = SelectHints {
-                start_ms,
-                end_ms,
+                start_ms: window.start_ms,
+                end_ms: window.end_ms,
                 func: Some("series"),
-                limit,
+                // One more than is shown tells that there are more.
+                limit: if window.limit == 0 {
+                    0
+                } else {
+                    window.limit.saturating_add(1)
+                },
                 ..SelectHints::default()
             };
             let mut found = BTreeSet::new();
@@ -89,11 +89,15 @@ pub(super) async fn series(api: Arc<Api>, params: Params) -> Result<Response<Bod
                     found.insert(series.labels().clone());
                 }
             }
-            Ok(found.into_iter().collect())
+            Ok(series_json(found.into_iter().collect(), window.limit))
         })
         .await?;
+    Ok(json_response(text))
+}
+
+fn series_json(mut found: Vec<Labels>, limit: usize) -> String {
     let mut annotations = Annotations::default();
-    truncate(&mut found, window.limit, &mut annotations);
+    truncate(&mut found, limit, &mut annotations);
     let mut out = json::HEAD.to_owned();
     out.push('[');
     for (at, labels) in found.iter().enumerate() {
@@ -104,7 +108,7 @@ pub(super) async fn series(api: Arc<Api>, params: Params) -> Result<Response<Bod
     }
     out.push(']');
     json::finish(&mut out, &annotations);
-    Ok(json_response(out))
+    out
 }
 
 /// `GET|POST /api/v1/labels`: label names.
@@ -123,13 +127,13 @@ pub(super) async fn values(api: Arc<Api>, name: String, params: Params) -> Resul
 
 /// Names (`None`) or the values of one label, over the union of the selectors.
 async fn strings(api: &Api, params: &Params, label: Option<String>) -> Result<Response<Body>, ApiError> {
-    let mut selectors = selectors(params)?;
+    let mut selectors = selectors(params, "match[]")?;
     if selectors.is_empty() {
         selectors.push(Vec::new());
     }
     let window = window(params)?;
     let (start_ms, end_ms) = (window.start_ms, window.end_ms);
-    let mut found: Vec<String> = api
+    let text = api
         .runner
         .blocking(None, move |querier, cancel| {
             let mut found = BTreeSet::new();
@@ -139,15 +143,16 @@ async fn strings(api: &Api, params: &Params, label: Option<String>) -> Result<Re
                     None => querier.label_names(matchers, start_ms, end_ms, cancel)?,
                 });
             }
-            Ok(found.into_iter().collect())
+            let mut found: Vec<String> = found.into_iter().collect();
+            let mut annotations = Annotations::default();
+            truncate(&mut found, window.limit, &mut annotations);
+            let mut out = json::HEAD.to_owned();
+            json::push_strings(&mut out, &found);
+            json::finish(&mut out, &annotations);
+            Ok(out)
         })
         .await?;
-    let mut annotations = Annotations::default();
-    truncate(&mut found, window.limit, &mut annotations);
-    let mut out = json::HEAD.to_owned();
-    json::push_strings(&mut out, &found);
-    json::finish(&mut out, &annotations);
-    Ok(json_response(out))
+    Ok(json_response(text))
 }
 
 /// Undoes upstream's value-encoding escape: `U__` in front, `_xx_` a code point in hexadecimal, `__` an underscore.

@@ -10,12 +10,13 @@ use serde_json::{Value, json};
 
 use crate::api::error::{ApiError, ErrorType};
 use crate::api::params::Params;
-use crate::api::{Api, json_response};
+use crate::api::series::selectors;
+use crate::api::{Api, json, json_response};
 use crate::clock;
 use crate::config::format_duration;
 
 fn success(data: &Value) -> Response<Body> {
-    json_response(json!({ "status": "success", "data": data }).to_string())
+    json_response(format!("{}{data}}}", json::HEAD))
 }
 
 /// RFC 3339 in UTC, as Go prints a `time.Time`.
@@ -26,21 +27,23 @@ fn rfc3339(t_ms: i64) -> String {
 
 /// `GET /api/v1/metadata?metric=&limit=`
 pub(super) async fn metadata(api: Arc<Api>, params: Params) -> Result<Response<Body>, ApiError> {
-    let limit = params.limit("limit")?;
-    let per_metric = params.limit("limit_per_metric")?;
+    let limit = params.metadata_limit("limit")?;
+    let per_metric = params
+        .metadata_limit("limit_per_metric")?
+        .filter(|most| *most > 0)
+        .unwrap_or(usize::MAX);
     let wanted = params.get("metric");
     let mut data = serde_json::Map::new();
     for (metric, entries) in api.targets.metadata() {
         if wanted.is_some_and(|w| w != metric) {
             continue;
         }
-        if limit > 0 && data.len() >= limit {
+        if limit.is_some_and(|limit| data.len() >= limit) {
             break;
         }
-        let most = if per_metric == 0 { usize::MAX } else { per_metric };
         let entries: Vec<Value> = entries
             .iter()
-            .take(most)
+            .take(per_metric)
             .map(|m| json!({ "type": m.kind, "help": m.help, "unit": m.unit }))
             .collect();
         data.insert(metric, Value::Array(entries));
@@ -102,30 +105,55 @@ fn target_json(target: &crate::scrape::TargetStatus) -> Value {
     })
 }
 
-/// `GET /api/v1/targets/metadata`: metadata by target.
+/// `GET /api/v1/targets/metadata?match_target=&metric=&limit=`: metadata by target. As upstream, no more targets are looked at
+/// once the limit is reached, and nothing found is a 404.
 pub(super) async fn targets_metadata(api: Arc<Api>, params: Params) -> Result<Response<Body>, ApiError> {
     let wanted = params.get("metric");
-    let limit = params.limit("limit")?;
+    let limit = params.metadata_limit("limit")?;
+    let of_targets = selectors(&params, "match_target")?;
+    let fits = |labels: &model::Labels| {
+        let value = |name| labels.get(name).unwrap_or("");
+        of_targets
+            .iter()
+            .flatten()
+            .all(|matcher| matcher.matches(value(matcher.name())))
+    };
     let mut data = Vec::new();
     for (labels, families) in api.targets.metadata_by_target() {
+        if limit.is_some_and(|limit| data.len() >= limit) {
+            break;
+        }
+        if !fits(&labels) {
+            continue;
+        }
         for (metric, m) in families
             .iter()
             .filter(|(metric, _)| wanted.is_none_or(|w| w == *metric))
         {
-            if limit > 0 && data.len() >= limit {
-                break;
+            let mut row = json!({
+                "target": labels_json(&labels), "type": m.kind, "help": m.help, "unit": m.unit,
+            });
+            if wanted.is_none() {
+                row["metric"] = Value::from(metric.as_str());
             }
-            data.push(json!({
-                "target": labels_json(&labels), "metric": metric,
-                "type": m.kind, "help": m.help, "unit": m.unit,
-            }));
+            data.push(row);
         }
+    }
+    if data.is_empty() {
+        return Err(ApiError::new(ErrorType::NotFound, "specified metadata not found"));
     }
     Ok(success(&Value::Array(data)))
 }
 
 /// `GET /api/v1/rules`: none yet.
-pub(super) async fn rules(_: Arc<Api>, _: Params) -> Result<Response<Body>, ApiError> {
+pub(super) async fn rules(_: Arc<Api>, params: Params) -> Result<Response<Body>, ApiError> {
+    let kind = params.get("type").unwrap_or("").to_lowercase();
+    if !matches!(kind.as_str(), "" | "alert" | "record") {
+        return Err(ApiError::parameter(
+            "type",
+            format!("not supported value \"{kind}\""),
+        ));
+    }
     Ok(success(&json!({ "groups": [] })))
 }
 

@@ -68,7 +68,10 @@ impl Lock {
             .write(true)
             .open(&path)
             .map_err(|e| fault("writing to", e))?;
-        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        if let Err(e) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            if e != rustix::io::Errno::WOULDBLOCK {
+                return Err(fault("locking", e.into()));
+            }
             let mut holder = String::new();
             // Only for the message: an unreadable pid is left out.
             let _ = file.read_to_string(&mut holder);

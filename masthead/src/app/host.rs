@@ -70,6 +70,8 @@ pub struct Sources {
     pub hostname: String,
     /// Where the same can be read as text.
     pub address: SocketAddr,
+    /// With TLS there.
+    pub https: bool,
     /// `instance` of the host's metrics, when the configuration sets one.
     pub instance: Option<String>,
 }
@@ -136,7 +138,7 @@ impl HostThread {
         sink: Arc<dyn Sink>,
     ) -> anyhow::Result<Self> {
         let interval = Duration::from_millis(u64::try_from(interval_ms).unwrap_or(15_000));
-        let base = format!("http://{}", sources.address);
+        let base = base_url(sources.https, sources.address, &sources.hostname);
         let instance = sources
             .instance
             .clone()
@@ -170,10 +172,9 @@ impl HostThread {
                 let mut t_ms = clock::now_ms();
                 loop {
                     ticker.tick(t_ms);
-                    t_ms = next_tick_ms(clock::now_ms(), t_ms, interval_ms);
-                    let wait = u64::try_from(t_ms - clock::now_ms()).unwrap_or(0);
-                    if stopped.recv_timeout(Duration::from_millis(wait)) != Err(RecvTimeoutError::Timeout) {
-                        return;
+                    match wait_for_tick(&stopped, t_ms, interval_ms) {
+                        Some(next_ms) => t_ms = next_ms,
+                        None => return,
                     }
                 }
             })
@@ -186,6 +187,33 @@ impl HostThread {
         // A thread that has already ended needs no word and has nothing left to do.
         let _ = self.stop.send(());
         let _ = self.thread.join();
+    }
+}
+
+/// Where the local sources can be read: an address that means "all of them" is no address to go to.
+fn base_url(https: bool, address: SocketAddr, hostname: &str) -> String {
+    let scheme = if https { "https" } else { "http" };
+    if address.ip().is_unspecified() {
+        format!("{scheme}://{hostname}:{}", address.port())
+    } else {
+        format!("{scheme}://{address}")
+    }
+}
+
+/// Sleeps until the next tick and gives its time; `None` when the thread is to end.
+///
+/// A machine that was suspended wakes up behind its tick: what is read then says nothing about that time, so the tick is left out.
+fn wait_for_tick(stopped: &mpsc::Receiver<()>, done_ms: i64, interval_ms: i64) -> Option<i64> {
+    loop {
+        let now_ms = clock::now_ms();
+        let t_ms = next_tick_ms(now_ms, done_ms, interval_ms);
+        let wait = u64::try_from(t_ms - now_ms).unwrap_or(0);
+        if stopped.recv_timeout(Duration::from_millis(wait)) != Err(RecvTimeoutError::Timeout) {
+            return None;
+        }
+        if clock::now_ms().saturating_sub(t_ms) < interval_ms.max(1) {
+            return Some(t_ms);
+        }
     }
 }
 
@@ -246,6 +274,26 @@ mod tests {
         ] {
             assert_eq!(next_tick_ms(now_ms, done_ms, 15_000), want, "{now_ms}");
         }
+    }
+
+    #[test]
+    fn sources_have_an_address_that_can_be_asked() {
+        for (https, address, want) in [
+            (false, "127.0.0.1:9090", "http://127.0.0.1:9090"),
+            (true, "0.0.0.0:9090", "https://web1:9090"),
+            (false, "[::]:80", "http://web1:80"),
+        ] {
+            assert_eq!(base_url(https, address.parse().unwrap(), "web1"), want);
+        }
+    }
+
+    #[test]
+    fn a_tick_is_waited_for_until_the_end_is_asked() {
+        let (stop, stopped) = mpsc::channel();
+        let t_ms = wait_for_tick(&stopped, 0, 20).unwrap();
+        assert_eq!(t_ms % 20, 0);
+        stop.send(()).unwrap();
+        assert_eq!(wait_for_tick(&stopped, t_ms, 60_000), None);
     }
 
     #[test]

@@ -159,6 +159,10 @@ fn start(options: &UpOptions, address: SocketAddr, retention_bytes: u64) -> anyh
             db: Arc::clone(&db),
             hostname: hostname.clone(),
             address,
+            https: options
+                .web_config
+                .as_ref()
+                .is_some_and(|web| web.tls_acceptor().is_some()),
         },
         interval_ms,
         &targets,

@@ -79,6 +79,19 @@ enum PromqlCommand {
     },
 }
 
+/// An error with its causes, each said once: some texts hold their cause already.
+#[must_use]
+pub fn error_text(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
+}
+
 /// Does what the command line says.
 ///
 /// # Errors
@@ -98,5 +111,23 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
             clap_complete::generate(shell, &mut Cli::command(), "masthead", &mut script);
             out::bytes(&script)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let twice = anyhow::anyhow!("no such file").context("reading a: no such file");
+        assert_eq!(error_text(&twice), "reading a: no such file");
+        let once = anyhow::anyhow!("no such file").context("reading a");
+        assert_eq!(error_text(&once), "reading a: no such file");
     }
 }

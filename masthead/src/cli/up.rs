@@ -168,6 +168,8 @@ pub(super) fn run(args: UpArgs) -> anyhow::Result<()> {
         .with_writer(std::io::stderr)
         .with_max_level(args.log_level)
         .with_target(false)
+        // A closed standard error (`masthead up 2>&1 | head`) would end the thread that has something to say.
+        .log_internal_errors(false)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .init();
     crate::install_tls_provider();
@@ -190,6 +192,7 @@ pub(super) fn run(args: UpArgs) -> anyhow::Result<()> {
     outcome
 }
 
+/// Stops at the first signal; a second one does not wait for the end of that.
 async fn until_signal(stop: CancellationToken) {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut interrupt), Ok(mut terminate)) =
@@ -202,8 +205,14 @@ async fn until_signal(stop: CancellationToken) {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
     }
-    tracing::info!("stopping");
     stop.cancel();
+    tracing::info!("stopping");
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    tracing::warn!("ended at the second signal; the next start reads the write-ahead log");
+    std::process::exit(130);
 }
 
 /// Where to look, and how to get there from one's own computer when this is an SSH session.

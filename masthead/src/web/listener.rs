@@ -1,7 +1,7 @@
 //! Accepts connections, with TLS where it is configured, and serves each with HTTP/1.1.
 //!
 //! A client that is slow or only half there costs one socket for a bounded time: headers must arrive within
-//! [`HEADER_TIMEOUT`], idle connections too, and at most [`MAX_CONNECTIONS`] are held. On shutdown idle connections are
+//! [`HEADER_TIMEOUT`], idle connections too, an answer must be taken ([`STALL_TIMEOUT`]), and at most [`MAX_CONNECTIONS`] are held. On shutdown idle connections are
 //! closed and running requests get [`GRACE`].
 
 use std::io;
@@ -19,12 +19,16 @@ use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use crate::web::stall::Stalling;
+
 /// From the connection's start, or the end of the request before, to the end of the next headers.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// A TLS handshake takes no longer.
 const TLS_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections held at once; upstream's `--web.max-connections` has the same default.
 const MAX_CONNECTIONS: usize = 512;
+/// A client that reads nothing of its answer for so long is cut off: the answer takes memory.
+const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long running requests may go on after the signal to stop.
 const GRACE: Duration = Duration::from_millis(800);
 
@@ -46,11 +50,23 @@ pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 
 /// Serves until `stop`, then gives running requests their grace.
 pub async fn serve(listener: TcpListener, router: Router, tls: Option<TlsAcceptor>, stop: CancellationToken) {
+    serve_at_most(MAX_CONNECTIONS, listener, router, tls, stop).await;
+}
+
+async fn serve_at_most(
+    connections: usize,
+    listener: TcpListener,
+    router: Router,
+    tls: Option<TlsAcceptor>,
+    stop: CancellationToken,
+) {
     let graceful = GracefulShutdown::new();
-    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let slots = Arc::new(Semaphore::new(connections));
     loop {
-        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
-            break;
+        // While all slots are taken, by clients that may never say a word, the stop must still be heard.
+        let slot = tokio::select! {
+            Ok(slot) = Arc::clone(&slots).acquire_owned() => slot,
+            () = stop.cancelled() => break,
         };
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -112,9 +128,48 @@ where
     http.timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
         .max_headers(64);
-    let served = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let served = http.serve_connection(
+        TokioIo::new(Stalling::new(stream, STALL_TIMEOUT)),
+        TowerToHyperService::new(router),
+    );
     if let Err(e) = watcher.watch(served).await {
         // The other side's business: hung up, sent no HTTP, took too long.
         tracing::debug!("connection: {e}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::AsyncWriteExt;
+
+    #[tokio::test]
+    async fn silent_clients_do_not_hold_up_the_stop() {
+        let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let served = tokio::spawn(serve_at_most(2, listener, Router::new(), None, stop.clone()));
+        let mut silent = Vec::new();
+        for _ in 0..4 {
+            let mut client = TcpStream::connect(address).await.unwrap();
+            client.write_all(b"GET / HT").await.unwrap();
+            silent.push(client);
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        stop.cancel();
+        tokio::time::timeout(GRACE + Duration::from_secs(1), served)
+            .await
+            .unwrap()
+            .unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_port_in_use_is_said_with_the_cure() {
+        let first = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let error = bind(first.local_addr().unwrap()).await.unwrap_err().to_string();
+        assert!(
+            error.contains("--listen") && error.contains("another program"),
+            "{error}"
+        );
     }
 }
