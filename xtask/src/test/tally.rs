@@ -78,8 +78,11 @@ impl fmt::Display for Tally {
 /// a failed test (it did not compile, say) counts as one failure under `step`.
 pub(crate) fn of_rust_tests(step: &str, text: &str, success: bool) -> Tally {
     let mut tally = Tally::default();
+    let is_summary = |line: &str| line.starts_with("Summary [") && line.contains(" run: ");
+    // nextest shows the output of each test, which has a `test result:` of its own: only the summary counts then.
+    let is_nextest = text.lines().any(|line| is_summary(line.trim()));
     for line in text.lines().map(str::trim) {
-        if line.starts_with("test result:") || (line.starts_with("Summary [") && line.contains(" run: ")) {
+        if is_summary(line) || (!is_nextest && line.starts_with("test result:")) {
             tally.passed += number_before(line, "passed");
         } else if let Some(name) = nextest_failure(line) {
             push_new(&mut tally.failed, name);
@@ -178,6 +181,12 @@ fn push_new(list: &mut Vec<String>, name: String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_output_of_a_test_under_nextest_is_not_counted_again() {
+        let text = "  stdout ───\n    test result: ok. 1 passed; 0 failed; 0 ignored\n     Summary [  22.401s] 341 tests run: 341 passed, 0 skipped\n";
+        assert_eq!(of_rust_tests("unit", text, true).passed, 341);
+    }
 
     #[track_caller]
     fn check(got: Tally, passed: usize, failed: &[&str], skipped: &[&str]) {
