@@ -89,6 +89,7 @@ pub(crate) fn of_rust_tests(step: &str, text: &str, success: bool) -> Tally {
         } else if let Some(name) = line
             .strip_prefix("test ")
             .and_then(|rest| rest.strip_suffix(" ... FAILED"))
+            .filter(|_| !is_nextest)
         {
             push_new(&mut tally.failed, name.to_string());
         } else if let Some(what) = line.strip_prefix("SKIPPED ") {

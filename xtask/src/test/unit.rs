@@ -5,9 +5,13 @@
 use anyhow::Result;
 
 use super::{Selection, Tally, tally};
-use crate::shell;
+use crate::{peers, shell};
 
 pub(super) fn run(selection: &Selection) -> Result<Tally> {
+    // One test compares with a running node_exporter; where it cannot be had, the test says so itself.
+    if let Err(why) = peers::program("node_exporter") {
+        println!("{why:#}");
+    }
     let mut command = shell::cargo();
     if shell::which("cargo-nextest").is_none() {
         command
