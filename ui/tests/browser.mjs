@@ -144,7 +144,8 @@ async function checkPanels(label, page) {
       continue;
     }
     const pixels = await drawn.evaluate(colouredPixels);
-    check(`${label}: ${id} has drawn its lines`, pixels > 20, `${pixels} coloured pixels`);
+    // A server of one minute has drawn a fifteenth of the width, and a quiet network is a flat line.
+    check(`${label}: ${id} has drawn its lines`, pixels >= 8, `${pixels} coloured pixels`);
   }
   await page.evaluate(() => window.scrollTo(0, 0));
 }

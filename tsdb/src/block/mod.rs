@@ -127,7 +127,9 @@ impl From<BlockError> for QueryError {
             BlockError::Cancelled(reason) => Self::Cancelled(reason),
             BlockError::Corrupt { path, offset, reason } => Self::Storage {
                 what: path,
-                reason: format!("damaged at byte {offset}: {reason}; move the file away to go on without it"),
+                reason: format!(
+                    "damaged at byte {offset}: {reason}; to go on without it, stop masthead, move the file away and start it again"
+                ),
             },
             BlockError::Io { ref path, .. } => Self::Storage {
                 what: path.clone(),
