@@ -51,6 +51,7 @@ describe('the ticks of an axis share unit and decimals', () => {
     [[0, 25, 50], 'percent', false, ['0', '25 %', '50 %']],
     [[0, 0.5, 1], 'count', false, ['0', '0.5', '1.0']],
     [[0, 2.5, 5], 'count', false, ['0', '2.5', '5.0']],
+    [[0, 0.25, 0.5], 'count', false, ['0', '0.25', '0.50']],
     [[0, 8 * 1024 ** 3, 16 * 1024 ** 3], 'bytes', false, ['0', '8 GB', '16 GB']],
     [[-2048, 0, 2048], 'bytes/s', true, ['2 KB/s', '0', '2 KB/s']],
     [[0, 5e6, 1e7], 'bits/s', false, ['0', '5 Mb/s', '10 Mb/s']],

@@ -98,11 +98,18 @@ export function formatTicks(ticks: number[], unit: Unit, mirrored = false): stri
   const gap = values.length > 1 ? Math.abs((ticks[1] ?? 0) - (ticks[0] ?? 0)) : largest;
   const { factor, name } = tickScale(largest, unit);
   const step = gap / factor;
-  const decimals = step === 0 || step >= 1 ? 0 : Math.min(6, Math.ceil(-Math.log10(step) - 1e-9));
-  const whole = Number.isInteger(Math.round(step * 1e6) / 1e6);
-  return values.map((v) =>
-    v === 0 ? '0' : (v / factor).toFixed(whole ? 0 : Math.max(1, decimals)) + name,
-  );
+  const decimals = decimalsOf(step);
+  return values.map((v) => (v === 0 ? '0' : (v / factor).toFixed(decimals) + name));
+}
+
+/** As many decimals as tell the ticks apart and no value wrong: 2 for a step of 0.25, 1 for 0.5. */
+function decimalsOf(step: number): number {
+  if (step === 0) return 0;
+  const most = Math.min(6, Math.max(0, Math.ceil(-Math.log10(step))) + 1);
+  let decimals = 0;
+  const isWhole = (x: number) => Math.abs(x - Math.round(x)) < 1e-6;
+  while (decimals < most && !isWhole(step * 10 ** decimals)) decimals += 1;
+  return decimals;
 }
 
 function tickScale(largest: number, unit: Unit): { factor: number; name: string } {
