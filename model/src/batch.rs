@@ -235,6 +235,11 @@ mod tests {
             batch.series_from_sorted(bad.into_iter()),
             Err(LabelsError::Unsorted(1))
         );
+        let twice = [("a", "1"), ("a", "2")];
+        assert_eq!(
+            batch.series_from_sorted(twice.into_iter()),
+            Err(LabelsError::Unsorted(1))
+        );
         assert!(batch.is_empty());
         batch.series_from_sorted([("a", "2")].into_iter()).unwrap();
         assert_eq!(

@@ -429,6 +429,7 @@ mod tests {
             ("\u{1}a", LabelsError::Truncated(2)),
             ("\u{5}a", LabelsError::Truncated(0)),
             ("\u{1}b\u{1}x\u{1}a\u{1}x", LabelsError::Unsorted(4)),
+            ("\u{1}a\u{1}x\u{1}a\u{1}y", LabelsError::Unsorted(4)),
             ("\u{1}a\u{0}", LabelsError::Empty(0)),
         ] {
             assert_eq!(Labels::from_encoded(bad), Err(want), "{bad:?}");

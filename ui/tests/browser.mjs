@@ -144,15 +144,15 @@ async function checkPanels(label, page) {
       continue;
     }
     const pixels = await drawn.evaluate(colouredPixels);
-    // A server of one minute has drawn a fifteenth of the width, and a quiet network is a flat line.
-    check(`${label}: ${id} has drawn its lines`, pixels >= 8, `${pixels} coloured pixels`);
+    check(`${label}: ${id} has drawn its lines`, pixels > 20, `${pixels} coloured pixels`);
   }
   await page.evaluate(() => window.scrollTo(0, 0));
 }
 
 async function overview(browser, look) {
   const label = `overview ${look.name}`;
-  const visit = await open(browser, look, '/?range=15m');
+  // Five minutes: a server of one minute has drawn a fifth of the width, enough for the flat line of a quiet network.
+  const visit = await open(browser, look, '/?range=5m');
   const { page } = visit;
   await page.locator('[data-panel="cpu"] canvas').waitFor();
   await checkPanels(label, page);
