@@ -3,8 +3,8 @@
 import { useSignal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
 import { isAbort, now, query } from '../api';
-import { fill, type Task, useTask } from '../live';
-import { Panel } from '../panel';
+import { fill, type Task, usePage, useTask } from '../live';
+import { askAhead, Panel } from '../panel';
 import { host, loadHosts } from '../server';
 import { spell } from '../time';
 import { server } from '../url';
@@ -12,7 +12,21 @@ import { CARDS, Card } from './cards';
 import { Health } from './health';
 import { PANELS } from './overview_panels';
 
+/** Panels that are there from the beginning: what a screen shows of them. The others come after the first chart. */
+const AT_ONCE = 2;
+
+/**
+ * Asks the first chart's question, at about the width that it will have, before anything is drawn. The promise ends
+ * with the answer.
+ */
+export async function askFirst(): Promise<void> {
+  const first = PANELS.find((spec) => spec.first);
+  const columns = window.innerWidth < 700 ? 1 : 2;
+  if (first) await askAhead(first, Math.min(window.innerWidth, 1700) / columns - 60);
+}
+
 export function Overview() {
+  const panels = usePage().opened.value ? PANELS : PANELS.slice(0, AT_ONCE);
   return (
     <>
       <div class="lead">
@@ -23,7 +37,7 @@ export function Overview() {
         {CARDS.map((spec) => (
           <Card key={spec.id} spec={spec} />
         ))}
-        {PANELS.map((spec) => (
+        {panels.map((spec) => (
           <Panel key={spec.id} spec={spec} />
         ))}
       </div>
