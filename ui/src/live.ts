@@ -6,10 +6,10 @@
  * ordinary refresh waits for them, or a slow server would never get to answer.
  */
 
-import { effect } from '@preact/signals';
+import { effect, signal } from '@preact/signals';
 import { createContext, type RefObject } from 'preact';
 import { useContext, useLayoutEffect } from 'preact/hooks';
-import { type Labels, now, queryRange, type Row } from './api';
+import { type Answer, type Labels, now, queryRange, type Row } from './api';
 import { continues, merge } from './series';
 import { instance, interval, isYoung } from './server';
 import { type Grid, rateWindow } from './time';
@@ -23,6 +23,8 @@ export interface Task {
   rank: 0 | 1 | 2;
   /** Whether its answer depends on the range; health does not. */
   ranged: boolean;
+  /** The page's first chart: until it is drawn the others wait. */
+  first?: boolean;
 }
 
 interface State {
@@ -30,13 +32,22 @@ interface State {
   running: AbortController | null;
 }
 
+/** So long the others wait for the first chart at most: a slow answer must not hold up the rest. */
+const FIRST_WAIT_MS = 200;
+
 /** How soon a server without any points yet is asked again. */
 const YOUNG_REFRESH = 2;
 
 export class LivePage {
+  /**
+   * Whether the first chart is drawn. A browser that has just started draws a page of a dozen charts in half a second,
+   * and the reader would see nothing of it before the end: so one chart comes first, then the rest.
+   */
+  readonly opened = signal(false);
   private tasks = new Map<Task, State>();
   private scheduled = false;
   private timer: ReturnType<typeof setTimeout> | undefined;
+  private opening: ReturnType<typeof setTimeout> | undefined;
   private last = 0;
   private stops: (() => void)[];
 
@@ -61,6 +72,8 @@ export class LivePage {
   }
 
   add(task: Task): () => void {
+    if (task.first && !this.opened.peek())
+      this.opening ??= setTimeout(() => this.open(), FIRST_WAIT_MS);
     this.tasks.set(task, { due: true, running: null });
     this.schedule();
     return () => {
@@ -95,6 +108,7 @@ export class LivePage {
 
   close(): void {
     clearTimeout(this.timer);
+    clearTimeout(this.opening);
     for (const stop of this.stops) stop();
     for (const state of this.tasks.values()) state.running?.abort();
     this.tasks.clear();
@@ -125,10 +139,23 @@ export class LivePage {
     queueMicrotask(() => {
       this.scheduled = false;
       const ordered = [...this.tasks].sort(([a], [b]) => a.rank - b.rank);
-      for (const [task, state] of ordered) {
+      const first = this.opened.peek()
+        ? []
+        : ordered.filter(([task]) => task.first && task.visible);
+      if (first.length === 0 && !this.opened.peek()) this.open();
+      for (const [task, state] of first.length > 0 ? first : ordered) {
         if (state.due && task.visible && !state.running) this.start(task, state);
       }
     });
+  }
+
+  /** The first chart is there, or will not be soon, or the page has none: now the rest. */
+  private open(): void {
+    clearTimeout(this.opening);
+    this.opening = undefined;
+    if (this.opened.peek()) return;
+    this.opened.value = true;
+    this.schedule();
   }
 
   private start(task: Task, state: State): void {
@@ -137,6 +164,9 @@ export class LivePage {
     state.running = controller;
     void task.run(controller.signal).finally(() => {
       if (state.running === controller) state.running = null;
+      // In the frame after the one that shows it.
+      if (task.first && !this.opened.peek())
+        requestAnimationFrame(() => setTimeout(() => this.open()));
       if (state.due) this.schedule();
     });
   }
@@ -222,6 +252,30 @@ export function split<T extends { metric: Labels }>(answer: T[], count: number):
   return parts;
 }
 
+/** Answers that were asked for before there was a page, by their question. */
+const early = new Map<string, Promise<Answer<Row[]>>>();
+
+function question(expr: string, grid: Grid): string {
+  return `${grid.start} ${grid.end} ${grid.step} ${expr}`;
+}
+
+/**
+ * Asks what the first chart will ask, so that the server answers while the browser still builds the page. When the
+ * guess at the question was wrong, the chart asks for itself and this answer is dropped.
+ */
+export async function askEarly(expr: string, grid: Grid): Promise<void> {
+  const asked = queryRange(expr, grid, new AbortController().signal);
+  early.set(question(expr, grid), asked);
+  // Who takes the answer hears of the failure.
+  await asked.catch(() => undefined);
+}
+
+function askOnce(expr: string, grid: Grid, signal: AbortSignal): Promise<Answer<Row[]>> {
+  const asked = early.get(question(expr, grid));
+  early.clear();
+  return asked ?? queryRange(expr, grid, signal);
+}
+
 /** A range query that remembers its last answer and asks only for what is new. */
 export class RangeQuery {
   private kept: { expr: string; grid: Grid; rows: Row[] } | null = null;
@@ -236,7 +290,7 @@ export class RangeQuery {
       const fresh = await queryRange(expr, part, signal);
       rows = merge(kept.rows, kept.grid, fresh.data, part, grid);
     } else {
-      rows = (await queryRange(expr, grid, signal)).data;
+      rows = (await askOnce(expr, grid, signal)).data;
     }
     this.kept = { expr, grid, rows };
     return rows;

@@ -10,7 +10,17 @@ import { ApiError, get, isAbort, now, query, type Row } from './api';
 import { Chart } from './chart/chart';
 import type { Look, Window } from './chart/plot';
 import { MarksContext } from './events';
-import { fill, join, type LivePage, RangeQuery, split, type Task, usePage, useTask } from './live';
+import {
+  askEarly,
+  fill,
+  join,
+  type LivePage,
+  RangeQuery,
+  split,
+  type Task,
+  usePage,
+  useTask,
+} from './live';
 import { type Frame, type Line, labelKey, nameOf, type Role } from './series';
 import { firstPointsIn, host, instance, interval } from './server';
 import { chooseStep, type Grid, gridOf, moment, rangeEnds } from './time';
@@ -38,6 +48,8 @@ export interface PanelSpec {
   queries: QuerySpec[];
   /** Names that come first, in this order; the others follow by the alphabet. */
   order?: string[];
+  /** Drawn before everything else of the page. */
+  first?: true;
   /** The metric whose absence explains an empty panel, and what to do when it is absent. */
   metric: string;
   absent: string;
@@ -78,6 +90,22 @@ function toLines(spec: QuerySpec, rows: Row[], order: string[]): Line[] {
     .sort((a, b) => place(a.name, order) - place(b.name, order) || a.name.localeCompare(b.name));
 }
 
+/** A panel's queries as one. */
+function questionOf(spec: PanelSpec, grid: Grid): string {
+  return join(spec.queries.map((part) => fill(part.expr, grid.step, instance.peek())));
+}
+
+function gridFor(at: number, width_px: number): Grid {
+  const ends = rangeEnds(range.peek(), at);
+  return gridOf(range.peek(), at, chooseStep(ends.to - ends.from, width_px, interval.peek()));
+}
+
+/** Asks what the panel will ask once it is drawn `width_px` wide. */
+export function askAhead(spec: PanelSpec, width_px: number): Promise<void> {
+  const grid = gridFor(now(), width_px);
+  return askEarly(questionOf(spec, grid), grid);
+}
+
 /** Asks a panel's queries as one. */
 function panelTask(
   spec: PanelSpec,
@@ -86,22 +114,19 @@ function panelTask(
 ): Task {
   const asked = new RangeQuery();
   const load = async (grid: Grid, signal: AbortSignal): Promise<Line[]> => {
-    const exprs = spec.queries.map((part) => fill(part.expr, grid.step, instance.peek()));
-    const parts = split(await asked.load(join(exprs), grid, signal), exprs.length);
+    const answer = await asked.load(questionOf(spec, grid), grid, signal);
+    const parts = split(answer, spec.queries.length);
     return spec.queries.flatMap((part, i) => toLines(part, parts[i] ?? [], spec.order ?? []));
   };
   return {
     visible: false,
     rank: 1,
     ranged: true,
+    first: spec.first === true,
     async run(signal) {
       const at = now();
       const ends = rangeEnds(range.peek(), at);
-      const grid = gridOf(
-        range.peek(),
-        at,
-        chooseStep(ends.to - ends.from, element.current?.clientWidth ?? 600, interval.peek()),
-      );
+      const grid = gridFor(at, element.current?.clientWidth ?? 600);
       // The new range shows at once, with what is there, while its points are on their way.
       state.value = { ...state.peek(), window: ends, loading: true };
       try {

@@ -84,11 +84,7 @@ export function ofInventory({ engine, containers }: Inventory, at: number): Find
   });
 }
 
-export function ofEvents(
-  events: ContainerEvent[],
-  containers: Container[],
-  at: number,
-): Finding[] {
+export function ofEvents(events: ContainerEvent[], containers: Container[], at: number): Finding[] {
   const killed = new Map<string, ContainerEvent[]>();
   for (const event of events) {
     if (event.event !== 'oom_kill') continue;

@@ -4,8 +4,8 @@ import { type Signal, useComputed, useSignal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
 import { isAbort, now, query } from '../api';
 import { type ContainerEvent, isWeighty, MarksContext, toMark, useEvents } from '../events';
-import { fill, type Task, useTask } from '../live';
-import { Panel } from '../panel';
+import { fill, type Task, usePage, useTask } from '../live';
+import { askAhead, Panel } from '../panel';
 import { useReadings } from '../readings';
 import { host, instance, isLocal, loadHosts } from '../server';
 import { spell } from '../time';
@@ -13,11 +13,26 @@ import { CARDS, Card } from './cards';
 import { Health } from './health';
 import { PANELS } from './overview_panels';
 
+/** Panels that are there from the beginning: what a screen shows of them. The others come after the first chart. */
+const AT_ONCE = 2;
+
+/**
+ * Asks the first chart's question, at about the width that it will have, before anything is drawn. The promise ends
+ * with the answer.
+ */
+export async function askFirst(): Promise<void> {
+  const first = PANELS.find((spec) => spec.first);
+  const columns = window.innerWidth < 700 ? 1 : 2;
+  if (first) await askAhead(first, Math.min(window.innerWidth, 1700) / columns - 60);
+}
+
 export function Overview() {
-  useReadings(isLocal.value);
+  const opened = usePage().opened.value;
+  useReadings(opened && isLocal.value);
   const events = useEvents(null);
   const weighty = useComputed(() => events.value.filter(isWeighty));
   const marks = useComputed(() => weighty.value.slice(-MOST_MARKS).map(toMark));
+  const panels = opened ? PANELS : PANELS.slice(0, AT_ONCE);
   return (
     <MarksContext.Provider value={marks}>
       <div class="lead">
@@ -28,10 +43,10 @@ export function Overview() {
         {CARDS.map((spec) => (
           <Card key={spec.id} spec={spec} />
         ))}
-        {PANELS.map((spec) => (
+        {panels.map((spec) => (
           <Panel key={spec.id} spec={spec} />
         ))}
-        <Below events={weighty} />
+        {opened && <Below events={weighty} />}
       </div>
     </MarksContext.Provider>
   );
