@@ -9,12 +9,17 @@
 //!
 //! Nothing here reads a clock or the environment: time comes in as `now_ms`, the time zone through [`Options`].
 
+mod container;
 mod error;
 mod host;
 mod input;
 mod options;
 mod output;
 
+pub use container::{
+    Container, ContainerCollection, ContainerCollector, ContainerFamily, ContainerOptions, Groups, Reading,
+    container_families,
+};
 pub use error::CollectError;
 pub use host::{Collection, HostCollector, Outcome, fuzz_parsers};
 pub use options::{CpuInfo, Filter, FilterError, Filters, Options, Paths, Zone};

@@ -8,6 +8,7 @@ pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod docker;
 pub mod ingest;
 pub mod remote_write;
 pub mod scrape;
