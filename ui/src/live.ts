@@ -11,9 +11,9 @@ import { createContext, type RefObject } from 'preact';
 import { useContext, useLayoutEffect } from 'preact/hooks';
 import { type Answer, type Labels, now, queryRange, type Row } from './api';
 import { continues, merge } from './series';
-import { isYoung } from './server';
+import { instance, interval, isYoung } from './server';
 import { type Grid, rateWindow } from './time';
-import { range, rangeKey, refresh, server } from './url';
+import { range, rangeKey, refresh } from './url';
 
 /** A part of a page that asks the server for something. `run` handles its own failures. */
 export interface Task {
@@ -53,10 +53,13 @@ export class LivePage {
 
   constructor() {
     let first = true;
+    let shown = instance.peek();
     const watch = effect(() => {
       rangeKey.value;
-      server.value;
-      if (!first) this.changed();
+      interval.value;
+      const other = instance.value !== shown;
+      shown = instance.value;
+      if (!first) this.changed(other);
       first = false;
     });
     const pace = effect(() => {
@@ -111,8 +114,9 @@ export class LivePage {
     this.tasks.clear();
   }
 
-  private changed(): void {
-    for (const task of this.tasks.keys()) if (task.ranged) this.restart(task);
+  /** Another range concerns what is drawn over it; another server concerns everything. */
+  private changed(all: boolean): void {
+    for (const task of this.tasks.keys()) if (all || task.ranged) this.restart(task);
   }
 
   private arm(): void {
@@ -204,12 +208,25 @@ export function useTask(task: Task, element: RefObject<HTMLElement | null>): voi
   }, [page, task, element]);
 }
 
-/** Fills in what a query leaves open: `$host` (the matchers of the server) and `$rate` (the window of rate). */
-export function fill(expr: string, step: number, instance: string): string {
-  const host = instance
-    ? `job="node-exporter",instance=${JSON.stringify(instance)}`
+/**
+ * Fills in what a query leaves open: `$host` (the matchers of the server), `$containers` (those of its
+ * containers, which have another port in `instance`) and `$rate` (the window of rate).
+ */
+export function fill(expr: string, step: number, server: string): string {
+  const host = server
+    ? `job="node-exporter",instance=${JSON.stringify(server)}`
     : 'job="node-exporter"';
-  return expr.replaceAll('$host', host).replaceAll('$rate', `${rateWindow(step)}s`);
+  return expr
+    .replaceAll('$host', host)
+    .replaceAll('$containers', containersOf(server))
+    .replaceAll('$rate', `${rateWindow(step, interval.peek())}s`);
+}
+
+function containersOf(server: string): string {
+  const all = 'job="cadvisor",name!=""';
+  if (server === '') return all;
+  const name = server.replace(/:\d+$/, '').replace(/[.+*?()[\]{}|\\^$]/g, '\\$&');
+  return `${all},instance=~${JSON.stringify(`${name}(:[0-9]+)?`)}`;
 }
 
 /** The label that tells the parts of a joined query apart. */

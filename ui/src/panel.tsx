@@ -5,10 +5,11 @@
 
 import { type Signal, useSignal } from '@preact/signals';
 import type { RefObject } from 'preact';
-import { useEffect, useMemo, useRef } from 'preact/hooks';
+import { useContext, useEffect, useMemo, useRef } from 'preact/hooks';
 import { ApiError, get, isAbort, now, query, type Row } from './api';
 import { Chart } from './chart/chart';
 import type { Look, Window } from './chart/plot';
+import { MarksContext } from './events';
 import {
   askEarly,
   fill,
@@ -21,15 +22,17 @@ import {
   useTask,
 } from './live';
 import { type Frame, type Line, labelKey, nameOf, type Role } from './series';
-import { firstPointsIn, host } from './server';
+import { firstPointsIn, host, instance, interval } from './server';
 import { chooseStep, type Grid, gridOf, moment, rangeEnds } from './time';
-import { pageHref, range, route, server, setRange } from './url';
+import { pageHref, range, route, setRange } from './url';
 
 export interface QuerySpec {
   expr: string;
   /** Name of each series; `{{label}}` stands for a label's value. */
   name: string;
   role?: Role;
+  /** The palette index, where what is drawn has a colour of its own. */
+  tint?: number;
   /** Drawn below zero. */
   below?: boolean;
 }
@@ -82,18 +85,19 @@ function toLines(spec: QuerySpec, rows: Row[], order: string[]): Line[] {
       values: sign < 0 ? row.values.map((v) => (v === null ? null : -v)) : row.values,
       role: spec.role ?? 'value',
       sign: sign as 1 | -1,
+      tint: spec.tint,
     }))
     .sort((a, b) => place(a.name, order) - place(b.name, order) || a.name.localeCompare(b.name));
 }
 
 /** A panel's queries as one. */
 function questionOf(spec: PanelSpec, grid: Grid): string {
-  return join(spec.queries.map((part) => fill(part.expr, grid.step, server.peek())));
+  return join(spec.queries.map((part) => fill(part.expr, grid.step, instance.peek())));
 }
 
 function gridFor(at: number, width_px: number): Grid {
   const ends = rangeEnds(range.peek(), at);
-  return gridOf(range.peek(), at, chooseStep(ends.to - ends.from, width_px));
+  return gridOf(range.peek(), at, chooseStep(ends.to - ends.from, width_px, interval.peek()));
 }
 
 /** Asks what the panel will ask once it is drawn `width_px` wide. */
@@ -152,8 +156,10 @@ export async function explain(metric: string, absent: string, signal: AbortSigna
     ['limit', '1'],
   ];
   const known = await get<unknown[]>('/api/v1/series', params, signal);
-  if (known.length === 0) return { text: `No metric ${metric}. ${absent}` };
-  const up = await query(fill('up{$host}', 15, server.peek()), now(), signal);
+  // A whole selector says nothing to a reader; what its absence means does.
+  if (known.length === 0)
+    return { text: metric.includes('{') ? absent : `No metric ${metric}. ${absent}` };
+  const up = await query(fill('up{$host}', 15, instance.peek()), now(), signal);
   if (up.data.length > 0 && up.data.every((s) => s.value === 0)) {
     return {
       text: 'The source is down: its last scrape failed. Its error stands with the targets.',
@@ -200,6 +206,7 @@ export const CHART_HEIGHT = 190;
 export function Panel({ spec }: { spec: PanelSpec }) {
   const element = useRef<HTMLElement>(null);
   const state = usePanel(spec, element);
+  const marks = useContext(MarksContext).value;
   const { frame, window, error, loading, why } = state.value;
   const drawn = frame?.lines.some((l) => l.role !== 'limit') === true;
   return (
@@ -224,6 +231,7 @@ export function Panel({ spec }: { spec: PanelSpec }) {
           window={window}
           height={CHART_HEIGHT}
           rows={spec.rows}
+          marks={marks}
         />
       ) : (
         <div class="void" style={{ height: `${CHART_HEIGHT + (spec.rows + 1) * 20 + 4}px` }}>
