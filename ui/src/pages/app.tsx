@@ -81,7 +81,7 @@ function OneApp({ name }: { name: string }) {
           <h2>Events in this range</h2>
           <EventsTable events={events.value} apps={false} />
         </section>
-        {row && row.running > 0 && isLocal.value && (
+        {row && isLocal.value && (
           <Processes
             key={container ?? ''}
             title="Top processes"
