@@ -45,6 +45,7 @@ pub(super) enum Action {
     Start,
     Kill,
     Stop,
+    Restart,
     Die,
     Oom,
     Pause,
@@ -88,6 +89,7 @@ impl Event {
             ("start", _) => Action::Start,
             ("kill", _) => Action::Kill,
             ("stop", _) => Action::Stop,
+            ("restart", _) => Action::Restart,
             ("die" | "died", _) => Action::Die,
             ("oom", _) => Action::Oom,
             ("pause", _) => Action::Pause,
@@ -96,7 +98,7 @@ impl Event {
             ("health_status", "healthy") => Action::Healthy,
             ("health_status", "unhealthy") => Action::Unhealthy,
             ("destroy" | "remove", _) => Action::Destroy,
-            ("update" | "restart" | "health_status", _) => Action::Update,
+            ("update" | "health_status", _) => Action::Update,
             _ => return None,
         };
         if line.kind != "container" || line.actor.id.is_empty() || line.actor.id.len() > 128 {
@@ -189,6 +191,8 @@ struct Past {
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     past: HashMap<String, Past>,
+    /// The engine is Podman: its words come in another order.
+    pub(super) podman: bool,
 }
 
 impl Memory {
@@ -285,9 +289,9 @@ pub(super) fn mark_for(memory: &mut Memory, event: &Event) -> Option<Mark> {
             };
             None
         }
-        Action::Stop => {
-            // Docker says so after the end, Podman before it.
-            if past.running {
+        Action::Stop | Action::Restart => {
+            // Podman says so before the end, Docker after it, when it may run again.
+            if memory.podman && past.running {
                 past.asked_until_ms = Some(i64::MAX);
             }
             None
@@ -404,13 +408,22 @@ mod tests {
                 ],
                 &["2 stop 0", "3 start", "4 exit 1"],
             ),
-            // Podman.
-            (
-                &["1 start", "2 stop", "3 died containerExitCode=143"],
-                &["1 deploy", "3 stop 143"],
-            ),
         ] {
             check(&mut Memory::default(), events, want);
+        }
+    }
+
+    #[test]
+    fn podman_says_what_it_wants_before_it_does_it() {
+        for word in ["stop", "restart"] {
+            let events = ["1 start", &format!("2 {word}"), "3 died containerExitCode=143"];
+            let mut memory = Memory {
+                podman: true,
+                ..Memory::default()
+            };
+            check(&mut memory, &events, &["1 deploy", "3 stop 143"]);
+            // Docker says it afterwards, of a container that runs again.
+            check(&mut Memory::default(), &events, &["1 deploy", "3 exit 143"]);
         }
     }
 

@@ -236,7 +236,7 @@ impl Marks {
             .range(..end)
             .rev()
             .take_while(|other| other.t_ms == mark.t_ms)
-            .any(|other| other.event == mark.event && other.id == mark.id);
+            .any(|other| kind(other.event) == kind(mark.event) && other.id == mark.id);
         if known {
             return false;
         }
@@ -305,6 +305,15 @@ impl Marks {
                 .map(|(event, count)| (app.clone(), *event, *count))
         });
         rows.collect()
+    }
+}
+
+/// A start told again may look like a later one, and an end like one that nobody asked for: what was told before it is missing.
+fn kind(event: &'static str) -> &'static str {
+    match event {
+        "start" => "deploy",
+        "exit" => "stop",
+        other => other,
     }
 }
 
