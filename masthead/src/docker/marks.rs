@@ -360,14 +360,13 @@ impl Inner {
             self.thin();
         }
         let Some(file) = &mut self.file else { return };
-        if file.lines > self.marks.len() + MAX_OLD_LINES && !file.failed {
-            if let Err(e) = file.rewrite(&self.marks) {
-                file.failed = true;
-                tracing::warn!(
-                    "writing the events of containers anew to {}: {e}",
-                    file.path.display()
-                );
-            }
+        let old = file.lines > self.marks.len() + MAX_OLD_LINES && !file.failed;
+        if old && let Err(e) = file.rewrite(&self.marks) {
+            file.failed = true;
+            tracing::warn!(
+                "writing the events of containers anew to {}: {e}",
+                file.path.display()
+            );
         }
     }
 
