@@ -36,6 +36,8 @@ const MIN_WAIT: Duration = Duration::from_secs(1);
 const MAX_WAIT: Duration = Duration::from_secs(30);
 /// The whole list is asked for so often, whatever the events say.
 const REFRESH: Duration = Duration::from_secs(300);
+/// After a new connection so long is waited for events that were missed, before an end without one is believed.
+const MISSED: Duration = Duration::from_secs(5);
 /// Containers asked about at the same time.
 const MAX_ASKING: usize = 16;
 /// Changes are gathered for so long before the list is given out.
@@ -158,7 +160,9 @@ impl Watch {
         self.relist(&socket).await?;
         self.connected(&version, socket.path());
         let mut asked = JoinSet::new();
-        let mut refresh = tokio::time::interval_at(tokio::time::Instant::now() + REFRESH, REFRESH);
+        let begun = tokio::time::Instant::now();
+        let mut refresh = tokio::time::interval_at(begun + REFRESH, REFRESH);
+        let mut missed = tokio::time::interval_at(begun + MISSED, REFRESH);
         loop {
             self.ask(&socket, &mut asked);
             let gathered = self.changed.map(|since| since + GATHER);
@@ -170,6 +174,7 @@ impl Watch {
                         self.answered(done)?;
                     }
                 }
+                _ = missed.tick() => self.missed_ends(),
                 _ = refresh.tick() => {
                     if identity(socket.path()) != file {
                         return Err(socket.replaced());
@@ -268,6 +273,16 @@ impl Watch {
         }
         // Asked about after its end too: an answer from before it may still be on the way.
         self.pending.insert(event.id.clone());
+    }
+
+    /// Marks for what ended while the engine was down and could tell nobody.
+    fn missed_ends(&mut self) {
+        let settled_ms = clock::now_ms() - i64::try_from(MISSED.as_millis()).unwrap_or(0);
+        for known in self.known.values().filter(|k| k.finished_ms < settled_ms) {
+            if let Some(mark) = self.memory.missed_end(known) {
+                self.shared.marks.add(mark);
+            }
+        }
     }
 
     fn answered(&mut self, (id, answer): Asked) -> Result<(), SocketError> {
