@@ -190,17 +190,11 @@ impl Watch {
 
     fn connected(&mut self, version: &Version, path: &Path) {
         let text = version.text();
-        if std::mem::take(&mut self.said_away) {
-            tracing::info!(
-                "containers are watched again: connected to {text} at {}",
-                path.display()
-            );
-        } else {
-            tracing::info!(
-                "containers are watched: connected to {text} at {}",
-                path.display()
-            );
-        }
+        self.said_away = false;
+        tracing::info!(
+            "containers are watched: connected to {text} at {}",
+            path.display()
+        );
         self.shared.told.connections.fetch_add(1, Ordering::Relaxed);
         self.engine = Engine::Connected { version: text };
         self.change();
