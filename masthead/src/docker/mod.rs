@@ -72,7 +72,14 @@ impl Containers {
     /// Starts the task that keeps the list fresh, until `stop`. `socket` is where the engine is; without it the usual places are
     /// looked at.
     pub fn watch(self: &Arc<Self>, socket: Option<PathBuf>, stop: CancellationToken) {
-        tokio::spawn(watch::Watch::new(Arc::clone(self), socket).run(stop));
+        let watch = watch::Watch::new(Arc::clone(self), socket);
+        self.inventory.set(
+            Engine::Away {
+                why: "not connected yet".to_owned(),
+            },
+            Vec::new(),
+        );
+        tokio::spawn(watch.run(stop));
     }
 
     /// The containers whose processes run now, as the collector wants them.
