@@ -102,7 +102,7 @@ machine() {
     file /sys/devices/system/cpu/online /sys/devices/system/cpu/possible /sys/devices/system/node/online
     file /sys/devices/system/cpu/cpu[0-9]*/topology/core_id /sys/devices/system/cpu/cpu[0-9]*/topology/physical_package_id
     link /sys/dev/block/*
-    for device in /sys/dev/block/*; do
+    for device in $(readlink -f /sys/dev/block/*); do
         file "$device/uevent" "$device/dev" "$device/size"
     done
 }

@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use collect::{Container, ContainerCollector, ContainerOptions, Groups, Paths};
 use model::{Family, MetricValue};
@@ -22,22 +23,33 @@ type Facts = BTreeMap<String, String>;
 
 /// The unpacked machine.
 pub(crate) struct Recorded {
-    folder: tempfile::TempDir,
+    folder: PathBuf,
     files: BTreeMap<String, String>,
     /// By container and kind: `inspect`, `stats`.
     facts: BTreeMap<(String, String), Facts>,
 }
 
 impl Recorded {
-    /// Unpacks `tests/fixtures/NAME.txt`.
-    pub(crate) fn open(name: &str) -> Self {
+    /// `tests/fixtures/NAME.txt`, unpacked once for all tests: it is some thousand files.
+    pub(crate) fn open(name: &str) -> &'static Self {
+        static OPENED: Mutex<BTreeMap<String, &'static Recorded>> = Mutex::new(BTreeMap::new());
+        let mut opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
+        opened
+            .entry(name.to_owned())
+            .or_insert_with(|| Box::leak(Box::new(Self::unpack(name))))
+    }
+
+    fn unpack(name: &str) -> Self {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/{name}.txt"));
         let text = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         let mut recorded = Self {
-            folder: tempfile::tempdir().unwrap(),
+            folder: Path::new(env!("CARGO_TARGET_TMPDIR")).join("recorded").join(name),
             files: BTreeMap::new(),
             facts: BTreeMap::new(),
         };
+        if recorded.folder.exists() {
+            fs::remove_dir_all(&recorded.folder).unwrap();
+        }
         let mut path = None;
         for line in text.lines().skip(1) {
             if let Some(name) = line.strip_prefix("== ") {
@@ -74,7 +86,7 @@ impl Recorded {
     }
 
     fn at(&self, path: &str) -> PathBuf {
-        self.folder.path().join(path.trim_start_matches('/'))
+        self.folder.join(path.trim_start_matches('/'))
     }
 
     /// A recorded file.
@@ -125,7 +137,7 @@ impl Recorded {
             paths: Paths {
                 procfs: self.at("/proc"),
                 sysfs: self.at("/sys"),
-                rootfs: self.folder.path().to_owned(),
+                rootfs: self.folder.clone(),
                 udev: self.at("/run/udev/data"),
             },
             groups,

@@ -1,6 +1,6 @@
 //! The container collector on machines that were recorded while real containers lay still: cgroup v2 under both of Docker's
 //! drivers (Debian 12 with its cloud kernel and systemd), and a hybrid v1. What it says is held against what the engine said at
-//! that moment ([`archive`]), and against values read off the files by hand ([`VALUES`]).
+//! that moment ([`archive`]), and against values read off the files by hand ([`values`]).
 //!
 //! `tests/qemu-cgroup-v2.sh record` makes the recordings of v2 anew; the values by hand must then be read off anew too.
 
@@ -21,6 +21,12 @@ struct Machine {
 
 const MACHINES: [Machine; 3] = [
     Machine {
+        name: "cgroup-v1-cgroupfs",
+        usual: ("/docker/", ""),
+        nested: ("/app/web/", ""),
+        is_v2: false,
+    },
+    Machine {
         name: "cgroup-v2-systemd",
         usual: ("/system.slice/docker-", ".scope"),
         nested: ("/app.slice/app-web.slice/docker-", ".scope"),
@@ -31,12 +37,6 @@ const MACHINES: [Machine; 3] = [
         usual: ("/docker/", ""),
         nested: ("/app/web/", ""),
         is_v2: true,
-    },
-    Machine {
-        name: "cgroup-v1-cgroupfs",
-        usual: ("/docker/", ""),
-        nested: ("/app/web/", ""),
-        is_v2: false,
     },
 ];
 
@@ -121,8 +121,15 @@ fn figures_are_those_of_the_engine() {
                 let (count, got) = series.sum(family, &of);
                 // Without a quota nothing is throttled and there is no series; the engine says 0.
                 let is_left_out = count == 0 && want == 0.0 && family.contains("_cfs_");
+                // The engine was asked last, and a bridge is never quite silent: neighbours are looked for.
+                let slack = match key.rsplit_once('_').map_or("", |(_, unit)| unit) {
+                    "bytes" => 500.0,
+                    "packets" => 5.0,
+                    _ => 0.0,
+                };
+                let is_near = got <= want && want - got <= slack;
                 assert!(
-                    is_left_out || (count > 0 && agree(got, want)),
+                    is_left_out || (count > 0 && (agree(got, want) || is_near)),
                     "{}: {name}: {family} is {got} in {count} series, the engine says {want}",
                     machine.name
                 );
@@ -200,22 +207,14 @@ fn figures_are_those_that_were_read_off_by_hand() {
     for machine in &MACHINES {
         let recorded = Recorded::open(machine.name);
         let series = collect_once(&recorded, Groups::Top);
-        let mut checked = 0;
-        for value in values::VALUES.iter().filter(|value| value.machine == machine.name) {
-            let got = series.sum(value.family, value.labels);
-            assert!(
-                got.0 == 1 && agree(got.1, value.is),
-                "{}: {}{:?} is {} in {} series, by hand {}",
-                machine.name,
-                value.family,
-                value.labels,
-                got.1,
-                got.0,
-                value.is
-            );
-            checked += 1;
-        }
-        assert!(checked >= 20, "{}: {checked} values", machine.name);
+        let by_hand = values::of(machine.name);
+        let wrong: Vec<_> = by_hand
+            .iter()
+            .map(|value| (value, series.sum(value.family, &value.labels)))
+            .filter(|(value, (count, got))| *count != 1 || !agree(*got, value.is))
+            .collect();
+        assert!(wrong.is_empty(), "{}: (series, value) are not: {wrong:#?}", machine.name);
+        assert!(by_hand.len() >= 20, "{}: {} values", machine.name, by_hand.len());
     }
 }
 
