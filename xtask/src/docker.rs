@@ -144,13 +144,19 @@ impl Docker {
     pub(crate) fn kill(&mut self) -> Result<()> {
         self.daemon.kill().context("cannot kill the engine")?;
         self.daemon.wait()?;
+        // Its containerd dies with it a moment later. What they have left says that they run, and a new engine would believe it.
+        let state = self.folder.path().join("exec/containerd/containerd.pid");
+        if let Ok(pid) = fs::read_to_string(&state) {
+            let _ended = shell::output(Command::new("kill").args(["-9", pid.trim()]));
+        }
+        for stale in [state, self.folder.path().join("docker.pid")] {
+            let _absent = fs::remove_file(stale);
+        }
         Ok(())
     }
 
     /// Starts it again after [`Docker::kill`].
     pub(crate) fn restart(&mut self) -> Result<()> {
-        // A dead engine's pid file keeps a new one from starting when the number is in use again.
-        let _absent = fs::remove_file(self.folder.path().join("docker.pid"));
         self.daemon = spawn_daemon(self.folder.path(), &self.data, self.namespace.id(), &self.flags)?;
         self.wait_ready()
     }
@@ -337,13 +343,14 @@ fn remove_data(data: &Path) {
     let _gone = fs::remove_dir_all(data);
 }
 
-/// Unmounts all that is mounted below a folder, the deepest first.
+/// Unmounts all that is mounted on a folder and below it, the deepest first: an engine that was killed leaves its data mounted on
+/// itself.
 fn unmount_below(folder: &Path) {
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
     let mut places: Vec<&str> = mounts
         .lines()
         .filter_map(|line| line.split(' ').nth(1))
-        .filter(|place| Path::new(place).starts_with(folder) && Path::new(place) != folder)
+        .filter(|place| Path::new(place).starts_with(folder))
         .collect();
     places.sort_by_key(|place| std::cmp::Reverse(place.len()));
     for place in places {
