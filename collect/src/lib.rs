@@ -16,7 +16,10 @@ mod input;
 mod options;
 mod output;
 
-pub use container::{Container, ContainerCollection, ContainerCollector, ContainerOptions, Groups, Reading};
+pub use container::{
+    Container, ContainerCollection, ContainerCollector, ContainerFamily, ContainerOptions, Groups, Reading,
+    container_families,
+};
 pub use error::CollectError;
 pub use host::{Collection, HostCollector, Outcome, fuzz_parsers};
 pub use options::{CpuInfo, Filter, FilterError, Filters, Options, Paths, Zone};

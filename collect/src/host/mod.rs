@@ -14,13 +14,13 @@ mod filefd;
 mod filesystem;
 mod loadavg;
 mod meminfo;
-mod mountinfo;
+pub(crate) mod mountinfo;
 mod netdev;
 mod netstat;
 mod pressure;
 mod sockstat;
 mod stat;
-mod statfs;
+pub(crate) mod statfs;
 mod time;
 mod udev;
 mod uname;
@@ -217,6 +217,7 @@ pub fn fuzz_parsers(bytes: &[u8]) {
     let _ = stat::parse(&text);
     udev::parse(&text, |_, _| {});
     let _ = vmstat::parse(&text, |_, _| {});
+    crate::container::fuzz(bytes, &text);
 }
 
 #[cfg(test)]
