@@ -67,6 +67,7 @@ impl Server {
             targets,
             metrics: Arc::new(Metrics::new(0)),
             host: Mutex::new(collect::HostCollector::new(&collect::Options::default())),
+            containers: None,
             about: About {
                 start_ms: 0,
                 hostname: "web1".to_owned(),

@@ -8,6 +8,7 @@ pub mod json;
 pub mod params;
 pub mod runner;
 
+mod containers;
 mod query;
 mod series;
 mod status;
@@ -33,6 +34,7 @@ use crate::api::error::{ApiError, ErrorType};
 use crate::api::params::Params;
 use crate::api::runner::Runner;
 use crate::app::metrics::Metrics;
+use crate::docker::Containers;
 use crate::remote_write::Receiver;
 use crate::scrape::Targets;
 use crate::web::assets;
@@ -64,6 +66,8 @@ pub struct Api {
     pub metrics: Arc<Metrics>,
     /// For `/metrics/node`: a collector of its own, so that a reader never disturbs the tick.
     pub host: Mutex<collect::HostCollector>,
+    /// The containers; `None` when the configuration turns them off.
+    pub containers: Option<Arc<Containers>>,
     /// What the status pages say.
     pub about: About,
 }
@@ -150,10 +154,13 @@ pub fn router(api: Arc<Api>, web_config: Option<Arc<WebConfig>>) -> Router {
             "/api/v1/write",
             post(write::write).layer(middleware::from_fn(same_site)),
         )
+        .route("/api/masthead/v1/containers", look(containers::containers))
+        .route("/api/masthead/v1/events", look(containers::events))
         .route("/-/healthy", get(|| async { "Masthead is Healthy.\n" }))
         .route("/-/ready", get(|| async { "Masthead is Ready.\n" }))
         .route("/metrics", get(status::own_metrics))
         .route("/metrics/node", get(status::node_metrics))
+        .route("/metrics/containers", get(containers::metrics))
         // Not the page: whoever asks for these is a program, and a page with code 200 would mislead it.
         .route("/api", any(unknown))
         .route("/api/{*rest}", any(unknown))
@@ -190,7 +197,9 @@ async fn unknown(request: Request) -> ApiError {
     let path = request.uri().path();
     ApiError::new(
         ErrorType::NotFound,
-        format!("there is no {path}; the API's paths are Prometheus' under /api/v1/"),
+        format!(
+            "there is no {path}; the API's paths are Prometheus' under /api/v1/, and Masthead's own under /api/masthead/v1/"
+        ),
     )
 }
 

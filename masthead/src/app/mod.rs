@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   config, web config --> data folder + lock --> listener --> store (replay) --> targets
+//!        engine watch --> containers
 //!        host thread (ticks) ---\
 //!        scrape tasks -----------+--> store <--- upkeep thread (sync, cut, compact, retention)
 //!        remote write (api) ----/       \--> api, page
@@ -9,6 +10,7 @@
 //!
 //! Everything that can be wrong with the start is looked at before the store is opened, so that an error comes at once.
 
+pub mod containers;
 pub mod data_dir;
 pub mod host;
 pub mod metrics;
@@ -66,6 +68,8 @@ struct Running {
     host: host::HostThread,
     upkeep: upkeep::Upkeep,
     scrapes: scrape::Manager,
+    /// Ends the task that watches the container engine.
+    watching: CancellationToken,
 }
 
 /// Runs until `stop`; `started` is called once everything is up, with what to tell the person who started it.
@@ -146,8 +150,19 @@ fn start(options: &UpOptions, address: SocketAddr, retention_bytes: u64) -> anyh
     let host_options = host::collect_options(&options.config);
     let interval_ms = i64::try_from(options.config.masthead.collect.interval.as_millis())?;
     let scrapes = scrape::Manager::start(&options.config, &sink, &targets)?;
+    let containers = containers::set_up(&options.config, &options.data_dir, options.retention_ms);
+    let watching = CancellationToken::new();
+    if let Some(containers) = &containers {
+        containers.watch(
+            options.config.masthead.containers.docker.clone(),
+            watching.clone(),
+        );
+    }
     let host = host::HostThread::start(
         host::Sources {
+            containers: containers.clone(),
+            container_instance: options.config.masthead.containers.instance.clone(),
+            retention_ms: options.retention_ms,
             collector: options
                 .config
                 .masthead
@@ -189,6 +204,7 @@ fn start(options: &UpOptions, address: SocketAddr, retention_bytes: u64) -> anyh
         targets,
         metrics,
         host: Mutex::new(collect::HostCollector::new(&host_options)),
+        containers,
         about,
     });
     Ok(Running {
@@ -196,6 +212,7 @@ fn start(options: &UpOptions, address: SocketAddr, retention_bytes: u64) -> anyh
         host,
         upkeep,
         scrapes,
+        watching,
     })
 }
 
@@ -233,7 +250,9 @@ async fn shut_down(running: Running) -> anyhow::Result<()> {
         host,
         upkeep,
         scrapes,
+        watching,
     } = running;
+    watching.cancel();
     scrapes.stop().await;
     let db = Arc::clone(&api.db);
     tokio::task::spawn_blocking(move || {
