@@ -44,7 +44,7 @@ pub(super) fn run(args: &[String]) -> Result<()> {
     let folder = TempDir::new("bench")?;
     let config = folder.path().join("masthead.yml");
     let text = format!(
-        "masthead:\n  collect:\n    interval: {interval_s}s\n  containers:\n    docker: {}\n",
+        "masthead:\n  collect:\n    interval: {interval_s}s\n  containers:\n    docker: unix://{}\n",
         docker.socket().display()
     );
     fs::write(&config, text)?;

@@ -74,7 +74,7 @@ fn with_rig(flags: &[&str], case: impl FnOnce(&mut Rig) -> Result<()>) -> Result
 pub(crate) fn write_config(folder: &Path, docker: &Docker) -> Result<String> {
     let path = folder.join("masthead.yml");
     let text = format!(
-        "masthead:\n  collect:\n    interval: 1s\n  containers:\n    docker: {}\n",
+        "masthead:\n  collect:\n    interval: 1s\n  containers:\n    docker: unix://{}\n",
         docker.socket().display()
     );
     fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;

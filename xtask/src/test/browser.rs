@@ -66,7 +66,7 @@ pub(super) fn run(_: &Selection) -> Result<Tally> {
 fn write_config(folder: &Path, docker: &Docker) -> Result<String> {
     let path = folder.join("masthead.yml");
     let text = format!(
-        "masthead:\n  containers:\n    docker: {}\n",
+        "masthead:\n  containers:\n    docker: unix://{}\n",
         docker.socket().display()
     );
     std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;

@@ -32,7 +32,7 @@ const OWN: &[&str] = &[
     "container_memory_usage_bytes{name=~\".+\"} / on (id) (container_spec_memory_limit_bytes > 0)",
     "time() - container_start_time_seconds{name=~\".+\"}",
     "count(container_last_seen{image!=\"\"})",
-    "sum(container_memory_rss{id=\"/\"}) / machine_memory_bytes",
+    "sum(container_memory_rss{id=\"/\"}) / sum(machine_memory_bytes)",
     "sum by (app) (masthead_container_state{state=\"running\"})",
     "increase(masthead_container_events_total{event=\"deploy\"}[1m]) >= 0",
     "changes(container_start_time_seconds{name=~\".+\"}[30s])",

@@ -128,7 +128,7 @@ pub(in super::super) fn few_files() -> Result<Outcome> {
     let folder = TempDir::new("files")?;
     let config = write_config(folder.path(), &docker)?;
     for n in 0..12 {
-        docker.burn(&format!("few-{n}"), &["--network=none"], &[])?;
+        docker.burn(&format!("few-{n}"), &["--cpus=1"], &[])?;
     }
     let port = server::free_port()?;
     let mut command = Command::new("sh");
