@@ -69,6 +69,8 @@ pub(super) struct Event {
     pub(super) project: String,
     pub(super) exit_code: Option<i64>,
     pub(super) signal: Option<u32>,
+    /// Its labels, when it was just made.
+    pub(super) labels: Vec<(String, String)>,
 }
 
 impl Event {
@@ -114,12 +116,37 @@ impl Event {
             image: bounded(attribute("image"), 512),
             exit_code: code,
             signal: attribute("signal").parse().ok(),
+            labels: match action {
+                Action::Create => attributes
+                    .iter()
+                    .filter(|(key, _)| !["name", "image"].contains(&key.as_str()))
+                    .map(|(key, value)| (key.clone(), value.clone()))
+                    .collect(),
+                _ => Vec::new(),
+            },
             id: line.actor.id,
             action,
             name,
             app,
             project,
         })
+    }
+
+    /// A container that was just made. The engine is not asked about it: while it starts a container it gives no answer about it, and a
+    /// hundred that start at once would hold up the news of those that run already.
+    pub(super) fn created(&self) -> Known {
+        Known {
+            id: self.id.clone(),
+            name: self.name.clone(),
+            image: self.image.clone(),
+            app: self.app.clone(),
+            project: self.project.clone(),
+            state: "created".to_owned(),
+            created_ms: self.t_ms(),
+            own_network: true,
+            labels: self.labels.clone(),
+            ..Known::default()
+        }
     }
 
     pub(super) fn t_ms(&self) -> i64 {

@@ -8,7 +8,7 @@
 //!
 //! The subscription comes before the list, so that nothing falls between them. Events only name the containers to ask about; what is
 //! true is what the engine answers afterwards, so events that come twice, late or not at all (a list every five minutes) do no
-//! harm. A container with many events waiting is asked about once.
+//! harm. What a new container is, its event says itself. A container with many events waiting is asked about once.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::convert::Infallible;
@@ -37,7 +37,7 @@ const MAX_WAIT: Duration = Duration::from_secs(30);
 /// The whole list is asked for so often, whatever the events say.
 const REFRESH: Duration = Duration::from_secs(300);
 /// Containers asked about at the same time.
-const MAX_ASKING: usize = 8;
+const MAX_ASKING: usize = 16;
 /// Changes are gathered for so long before the list is given out.
 const GATHER: Duration = Duration::from_millis(50);
 /// Events that wait here; past that they wait in the socket.
@@ -256,6 +256,11 @@ impl Watch {
         self.lagging_ms = Some(event.t_ms());
         if let Some(mark) = mark_for(&mut self.memory, event) {
             self.shared.marks.add(mark);
+        }
+        if event.action == Action::Create && !self.known.contains_key(&event.id) {
+            self.known.insert(event.id.clone(), event.created());
+            self.change();
+            return;
         }
         if event.action == Action::Destroy && self.known.remove(&event.id).is_some() {
             self.change();
