@@ -44,7 +44,14 @@ fn section() -> String {
         collected.clone().count()
     );
     for family in collected {
-        writeln!(text, "| `{}` | {} | {} |", family.name, family.kind, family.help).expect("a string");
+        writeln!(
+            text,
+            "| `{}` | {} | {} |",
+            family.name,
+            family.kind.as_str(),
+            family.help
+        )
+        .expect("a string");
     }
     writeln!(
         text,
@@ -53,7 +60,7 @@ fn section() -> String {
     )
     .expect("a string");
     for (family, why) in left_out {
-        writeln!(text, "| `{}` | {} | {why} |", family.name, family.kind).expect("a string");
+        writeln!(text, "| `{}` | {} | {why} |", family.name, family.kind.as_str()).expect("a string");
     }
     text.push_str("\nBeside them, of our own:\n\n| name | type | what |\n|---|---|---|\n");
     for (name, kind, what) in OURS {
