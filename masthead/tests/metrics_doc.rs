@@ -9,29 +9,34 @@ use collect::container_families;
 const BEGIN: &str = "<!-- families: made by `cargo test -p masthead --test metrics_doc` -->\n";
 const END: &str = "<!-- end of families -->";
 
-/// Metrics of ours about containers: cAdvisor has nothing of the kind.
-const OURS: &[(&str, &str, &str)] = &[
-    (
-        "masthead_container_state",
-        "gauge",
-        "1 for the state that a container is in, running or not",
-    ),
-    (
-        "masthead_container_restarts_total",
-        "counter",
-        "restarts by the engine's policy",
-    ),
-    (
-        "masthead_container_exit_code",
-        "gauge",
-        "exit code of the last end",
-    ),
-    (
-        "masthead_container_events_total",
-        "counter",
-        "deploys, starts, stops, exits, OOM kills, health, by `app` and `event`",
-    ),
-];
+/// Metrics of ours about containers and their engine: cAdvisor has nothing of the kind. Name, type and help are read where they
+/// are made, so that none can be forgotten.
+const SOURCE: &str = include_str!("../src/docker/families.rs");
+
+fn ours() -> Vec<(String, &'static str, String)> {
+    let code = SOURCE.split("#[cfg(test)]").next().unwrap_or_default();
+    let literal = |from: usize| {
+        let rest = code.get(from..)?;
+        let open = rest.find('"')? + 1;
+        let text = rest.get(open..)?.split('"').next()?;
+        Some((text.to_owned(), from + open + text.len() + 1))
+    };
+    let mut found = Vec::new();
+    for (at, _) in code.match_indices("\"masthead_") {
+        let (name, after) = literal(at).expect("a name");
+        let (help, after) = literal(after).expect("a help text");
+        let before = code.get(..at).unwrap_or_default();
+        let made_by = before.rsplit("Family::").next().unwrap_or_default();
+        let next = code.get(after..).unwrap_or_default();
+        let is_counter = made_by.starts_with("counter(")
+            || (made_by.starts_with("new(")
+                && next
+                    .trim_start_matches([',', ' ', '\n'])
+                    .starts_with("MetricType::Counter"));
+        found.push((name, if is_counter { "counter" } else { "gauge" }, help));
+    }
+    found
+}
 
 fn section() -> String {
     let families = container_families();
@@ -62,9 +67,9 @@ fn section() -> String {
     for (family, why) in left_out {
         writeln!(text, "| `{}` | {} | {why} |", family.name, family.kind.as_str()).expect("a string");
     }
-    text.push_str("\nBeside them, of our own:\n\n| name | type | what |\n|---|---|---|\n");
-    for (name, kind, what) in OURS {
-        writeln!(text, "| `{name}` | {kind} | {what} |").expect("a string");
+    text.push_str("\nBeside them, of our own:\n\n| name | type | help |\n|---|---|---|\n");
+    for (name, kind, help) in ours() {
+        writeln!(text, "| `{name}` | {kind} | {help} |").expect("a string");
     }
     text.push('\n');
     text

@@ -105,7 +105,7 @@ fn measure(server: &Server, containers: usize, time: Duration, rounds: u32) -> R
         containers,
         cpu_s: (after.cpu_s - before.cpu_s) / f64::from(rounds),
         collector_s: one(&format!(
-            "avg_over_time(masthead_collector_duration_seconds{{collector=\"containers\"}}[{}s])",
+            "avg_over_time(scrape_duration_seconds{{job=\"cadvisor\"}}[{}s])",
             time.as_secs()
         ))?,
         rss_mb: after.rss_mb,
