@@ -150,12 +150,12 @@ impl Reader {
 
     fn open(&mut self, path: &Path) -> io::Result<File> {
         let mut opened = File::open(path);
-        if let Err(error) = &opened {
-            if matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE)) {
-                self.starved = true;
-                if self.spare.take().is_some() {
-                    opened = File::open(path);
-                }
+        if let Err(error) = &opened
+            && matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
+        {
+            self.starved = true;
+            if self.spare.take().is_some() {
+                opened = File::open(path);
             }
         }
         opened

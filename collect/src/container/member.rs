@@ -16,6 +16,9 @@ use super::processes::Details;
 use super::sheet::{Base, Sheet};
 use super::spec::Spec;
 
+/// Live readings for which the machine's number of processes is repeated.
+const LISTED_CALLS: u64 = 10;
+
 /// What all cgroups of a round are read with.
 #[derive(Debug)]
 pub(super) struct Tools {
@@ -44,6 +47,9 @@ pub(super) struct Member {
     created_s: f64,
     /// It is the root.
     machine: bool,
+    /// The root: processes of the machine, and how often that was wanted.
+    listed: Option<f64>,
+    listed_calls: u64,
 }
 
 impl Member {
@@ -91,6 +97,8 @@ impl Member {
             network: None,
             created_s,
             machine: false,
+            listed: None,
+            listed_calls: 0,
             base,
             place,
         }
@@ -229,7 +237,12 @@ impl Member {
                 let used = memory.used?;
                 Some(float(used.saturating_sub(memory.inactive_file.unwrap_or(0))))
             });
-            processes = all_processes(&tools.procfs).unwrap_or(processes);
+            // Listing all processes costs more than everything else of the machine.
+            if self.listed_calls.is_multiple_of(LISTED_CALLS) {
+                self.listed = all_processes(&tools.procfs);
+            }
+            self.listed_calls += 1;
+            processes = self.listed.unwrap_or(processes);
         }
         let (read, written) = tools.block_io.totals(&mut self.files, reader, self.io);
         let (received, sent) = self
