@@ -3,6 +3,7 @@
 //! A handler takes the shared [`Api`] and the request's [`Params`] and gives a response or an [`ApiError`]; what errors look like
 //! on the wire is `error.rs`' business alone. Paths that are not the API's are the web page's.
 
+pub mod agent;
 pub mod error;
 pub mod json;
 pub mod params;
@@ -125,7 +126,7 @@ where
 /// All routes, with authentication, the cross-site guard, compression and our own counters around them.
 pub fn router(api: Arc<Api>, web_config: Option<Arc<WebConfig>>) -> Router {
     let counted = Arc::clone(&api.metrics);
-    Router::new()
+    let routes = Router::new()
         .route("/api/v1/query", read(query::instant))
         .route("/api/v1/query_range", read(query::range))
         .route("/api/v1/query_exemplars", read(query::exemplars))
@@ -161,15 +162,24 @@ pub fn router(api: Arc<Api>, web_config: Option<Arc<WebConfig>>) -> Router {
         .route("/metrics/{*rest}", any(unknown))
         .route("/federate", any(unknown))
         .fallback(assets::serve)
-        .method_not_allowed_fallback(wrong_method)
+        .method_not_allowed_fallback(wrong_method);
+    guarded(routes, web_config)
+        .layer(middleware::from_fn_with_state(counted, count))
+        .with_state(api)
+}
+
+/// Routes behind what every listener of ours has: a password where there are users, fixed headers, compression.
+fn guarded<S: Clone + Send + Sync + 'static>(
+    routes: Router<S>,
+    web_config: Option<Arc<WebConfig>>,
+) -> Router<S> {
+    routes
         .layer(CompressionLayer::new().gzip(true))
         .layer(middleware::from_fn(headers))
         .layer(middleware::from_fn_with_state(
             Gate::new(web_config),
             authenticate,
         ))
-        .layer(middleware::from_fn_with_state(counted, count))
-        .with_state(api)
 }
 
 async fn label_values(

@@ -9,6 +9,7 @@
 //!
 //! Everything that can be wrong with the start is looked at before the store is opened, so that an error comes at once.
 
+pub mod agent;
 pub mod data_dir;
 pub mod host;
 pub mod metrics;
@@ -77,7 +78,7 @@ pub async fn run(
     stop: CancellationToken,
     started: impl FnOnce(&Started),
 ) -> anyhow::Result<()> {
-    check_listen(&options)?;
+    check_listen(options.listen, options.web_config.as_deref(), options.insecure)?;
     let lock = data_dir::Lock::take(&options.data_dir)?;
     let socket = listener::bind(options.listen).await?;
     let address = socket.local_addr().context("reading the listener's address")?;
@@ -120,19 +121,15 @@ pub struct Started {
     pub interval_ms: i64,
 }
 
-/// Beyond loopback the page needs a password, unless the person says that it shall not.
-fn check_listen(options: &UpOptions) -> anyhow::Result<()> {
-    if options.listen.ip().is_loopback()
-        || options.web_config.as_ref().is_some_and(|web| web.has_users())
-        || options.insecure
-    {
+/// Beyond loopback a listener needs a password, unless the person says that it shall not.
+fn check_listen(listen: SocketAddr, web_config: Option<&WebConfig>, insecure: bool) -> anyhow::Result<()> {
+    if listen.ip().is_loopback() || web_config.is_some_and(WebConfig::has_users) || insecure {
         return Ok(());
     }
     anyhow::bail!(
-        "--listen {} can be reached by other machines, and no users are configured: anyone could read this machine's \
+        "--listen {listen} can be reached by other machines, and no users are configured: anyone could read this machine's \
          metrics. Give --web-config with basic_auth_users, or listen on 127.0.0.1 and use `ssh -L`, or say --insecure \
-         when something else protects the port",
-        options.listen
+         when something else protects the port"
     )
 }
 

@@ -4,10 +4,12 @@
 
 pub mod out;
 
+mod agent;
 mod config_check;
 mod plot;
 mod promql_test;
 mod query;
+mod serving;
 mod up;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -18,6 +20,7 @@ const EXAMPLES: &str = "\
 Examples:
   masthead up                                        watch this machine; page and API on 127.0.0.1:9090
   masthead up --listen 0.0.0.0:9090 --web-config web.yml
+  masthead agent                                     collectors only, for a Prometheus elsewhere; on 127.0.0.1:9100
   masthead query 'node_load1'                        the value now
   masthead query 'rate(node_cpu_seconds_total[5m])' --range 1h --step 15s
   masthead config check masthead.yml
@@ -35,6 +38,8 @@ pub struct Cli {
 enum Command {
     /// Watch this machine: collect, scrape, store, and serve the page and the API
     Up(Box<UpArgs>),
+    /// Serve this machine's metrics to a Prometheus elsewhere, and keep nothing
+    Agent(agent::AgentArgs),
     /// Ask a running Masthead or Prometheus, and see a table or a plot
     Query(query::QueryArgs),
     /// Work with masthead.yml
@@ -99,6 +104,7 @@ pub fn error_text(error: &anyhow::Error) -> String {
 pub fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Up(args) => up::run(*args),
+        Command::Agent(args) => agent::run(&args),
         Command::Query(args) => query::run(&args),
         Command::Config(ConfigCommand::Check { file }) => config_check::run(&file),
         Command::Promql(PromqlCommand::Test { files, quiet }) => promql_test::run(&files, quiet),
