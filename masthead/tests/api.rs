@@ -16,11 +16,14 @@ use http_body_util::BodyExt;
 use masthead::api::runner::{Limits, Runner};
 use masthead::api::{About, Api, router};
 use masthead::app::metrics::Metrics;
+use masthead::docker::Containers;
 use masthead::ingest::Sink;
+use masthead::live::Live;
 use masthead::remote_write::Receiver;
 use masthead::scrape::{TargetHandle, Targets};
 use model::{Batch, Family, Labels, Querier};
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 /// A server over a store of its own.
@@ -49,6 +52,21 @@ fn store(folder: &std::path::Path) -> Arc<tsdb::Db> {
     Arc::new(db)
 }
 
+fn live() -> Arc<Live> {
+    let containers = Arc::new(Containers {
+        collector: Mutex::new(collect::ContainerCollector::new(
+            &collect::ContainerOptions::default(),
+        )),
+        inventory: Arc::default(),
+        marks: Arc::default(),
+    });
+    Arc::new(Live::new(
+        collect::Paths::default(),
+        containers,
+        CancellationToken::new(),
+    ))
+}
+
 impl Server {
     fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -67,6 +85,7 @@ impl Server {
             targets,
             metrics: Arc::new(Metrics::new(0)),
             host: Mutex::new(collect::HostCollector::new(&collect::Options::default())),
+            live: live(),
             about: About {
                 start_ms: 0,
                 hostname: "web1".to_owned(),

@@ -9,9 +9,11 @@ pub mod json;
 pub mod params;
 pub mod runner;
 
+mod live;
 mod query;
 mod series;
 mod status;
+mod top;
 mod write;
 
 use std::future::Future;
@@ -34,6 +36,7 @@ use crate::api::error::{ApiError, ErrorType};
 use crate::api::params::Params;
 use crate::api::runner::Runner;
 use crate::app::metrics::Metrics;
+use crate::live::Live;
 use crate::remote_write::Receiver;
 use crate::scrape::Targets;
 use crate::web::assets;
@@ -65,6 +68,8 @@ pub struct Api {
     pub metrics: Arc<Metrics>,
     /// For `/metrics/node`: a collector of its own, so that a reader never disturbs the tick.
     pub host: Mutex<collect::HostCollector>,
+    /// Readings for live pages.
+    pub live: Arc<Live>,
     /// What the status pages say.
     pub about: About,
 }
@@ -151,6 +156,8 @@ pub fn router(api: Arc<Api>, web_config: Option<Arc<WebConfig>>) -> Router {
             "/api/v1/write",
             post(write::write).layer(middleware::from_fn(same_site)),
         )
+        .route("/api/masthead/v1/live", look(live::live))
+        .route("/api/masthead/v1/top", look(top::top))
         .route("/-/healthy", get(|| async { "Masthead is Healthy.\n" }))
         .route("/-/ready", get(|| async { "Masthead is Ready.\n" }))
         .route("/metrics", get(status::own_metrics))

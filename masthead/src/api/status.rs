@@ -15,7 +15,8 @@ use crate::api::{Api, json, json_response};
 use crate::clock;
 use crate::config::format_duration;
 
-fn success(data: &Value) -> Response<Body> {
+/// A good answer with this data.
+pub(super) fn success(data: &Value) -> Response<Body> {
     json_response(format!("{}{data}}}", json::HEAD))
 }
 

@@ -4,13 +4,12 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use anyhow::Context;
-use collect::{ContainerCollector, ContainerOptions, HostCollector};
+use collect::HostCollector;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::agent::{AgentApi, router};
-use crate::app::{check_listen, host};
+use crate::app::{check_listen, containers, host};
 use crate::config::Config;
-use crate::docker::Containers;
 use crate::web::listener;
 use crate::web_config::WebConfig;
 
@@ -42,14 +41,7 @@ pub async fn run(
     let address = socket.local_addr().context("reading the listener's address")?;
     let tls = options.web_config.as_ref().and_then(|web| web.tls_acceptor());
     let collect_options = host::collect_options(&options.config);
-    let containers = Arc::new(Containers {
-        collector: Mutex::new(ContainerCollector::new(&ContainerOptions {
-            paths: collect_options.paths.clone(),
-            ..ContainerOptions::default()
-        })),
-        inventory: Arc::default(),
-        marks: Arc::default(),
-    });
+    let containers = containers(&collect_options);
     let api = Arc::new(AgentApi {
         host: Mutex::new(HostCollector::new(&collect_options)),
         containers,

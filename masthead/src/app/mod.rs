@@ -29,7 +29,9 @@ use crate::api::runner::{Limits, Runner};
 use crate::api::{self, About, Api};
 use crate::clock;
 use crate::config::Config;
+use crate::docker::Containers;
 use crate::ingest::Sink;
+use crate::live::Live;
 use crate::remote_write::Receiver;
 use crate::scrape::{self, Targets};
 use crate::web::listener;
@@ -88,7 +90,7 @@ pub async fn run(
         Some(bytes) => bytes,
         None => data_dir::default_retention_bytes(&options.data_dir)?,
     };
-    let running = start(&options, address, retention_bytes)?;
+    let running = start(&options, address, retention_bytes, &stop)?;
     started(&Started {
         address,
         https: tls.is_some(),
@@ -133,7 +135,12 @@ fn check_listen(listen: SocketAddr, web_config: Option<&WebConfig>, insecure: bo
     )
 }
 
-fn start(options: &UpOptions, address: SocketAddr, retention_bytes: u64) -> anyhow::Result<Running> {
+fn start(
+    options: &UpOptions,
+    address: SocketAddr,
+    retention_bytes: u64,
+    stop: &CancellationToken,
+) -> anyhow::Result<Running> {
     let now_ms = clock::now_ms();
     let (db, damaged_files) = open_store(options, retention_bytes, now_ms)?;
     let sink: Arc<dyn Sink> = Arc::clone(&db) as Arc<dyn Sink>;
@@ -178,6 +185,7 @@ fn start(options: &UpOptions, address: SocketAddr, retention_bytes: u64) -> anyh
         interval_ms,
         damaged_files,
     };
+    let containers = containers(&host_options);
     let querier: Arc<dyn Querier> = Arc::clone(&db) as Arc<dyn Querier>;
     let api = Arc::new(Api {
         runner: Runner::new(querier, options.limits),
@@ -186,6 +194,7 @@ fn start(options: &UpOptions, address: SocketAddr, retention_bytes: u64) -> anyh
         targets,
         metrics,
         host: Mutex::new(collect::HostCollector::new(&host_options)),
+        live: Arc::new(Live::new(host_options.paths.clone(), containers, stop.clone())),
         about,
     });
     Ok(Running {
@@ -193,6 +202,19 @@ fn start(options: &UpOptions, address: SocketAddr, retention_bytes: u64) -> anyh
         host,
         upkeep,
         scrapes,
+    })
+}
+
+/// What reads and knows the containers.
+fn containers(host: &collect::Options) -> Arc<Containers> {
+    let options = collect::ContainerOptions {
+        paths: host.paths.clone(),
+        ..collect::ContainerOptions::default()
+    };
+    Arc::new(Containers {
+        collector: Mutex::new(collect::ContainerCollector::new(&options)),
+        inventory: Arc::default(),
+        marks: Arc::default(),
     })
 }
 
