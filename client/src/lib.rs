@@ -60,13 +60,16 @@ pub struct Series {
 #[derive(Clone)]
 pub struct Client {
     api: Api,
+    /// For errors: without the password.
     url: String,
 }
 
 impl std::fmt::Debug for Client {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Without the address: it may hold a password.
-        f.debug_struct("Client").finish_non_exhaustive()
+        // Without the HTTP client: its address may hold a password.
+        f.debug_struct("Client")
+            .field("url", &self.url)
+            .finish_non_exhaustive()
     }
 }
 
@@ -76,19 +79,18 @@ impl Client {
     /// # Errors
     /// [`ClientError::Url`] when it is no such address.
     pub fn new(url: &str, timeout: Duration) -> Result<Self, ClientError> {
+        let shown = without_password(url);
         let fault = |reason: String| ClientError::Url {
-            url: url.to_owned(),
-            reason,
+            url: shown.clone(),
+            // A parser may quote what it could not read.
+            reason: reason.replace(url, &shown),
         };
         let http = reqwest::Client::builder()
             .timeout(timeout)
             .build()
-            .map_err(|e| fault(chain(&e)))?;
+            .map_err(|e| fault(error_chain(&e)))?;
         let api = Api::from(http, url).map_err(|e| fault(e.to_string()))?;
-        Ok(Self {
-            api,
-            url: url.to_owned(),
-        })
+        Ok(Self { api, url: shown })
     }
 
     /// An instant query; a scalar comes as one series without labels.
@@ -128,7 +130,7 @@ impl Client {
             },
             ApiError::Client(e) => ClientError::Connect {
                 url: self.url.clone(),
-                reason: chain(e),
+                reason: error_chain(e),
             },
             other => ClientError::Answer {
                 url: self.url.clone(),
@@ -138,8 +140,43 @@ impl Client {
     }
 }
 
+/// `host:port` is an address too.
+#[must_use]
+pub fn full_url(url: &str) -> String {
+    if url.contains("://") {
+        url.to_owned()
+    } else {
+        format!("http://{url}")
+    }
+}
+
+/// The address without the user and the password that may stand in it: for whatever people see.
+#[must_use]
+pub fn without_password(url: &str) -> String {
+    let (scheme, rest) = match url.split_once("://") {
+        // A password may hold anything, `://` too: what stands before must be a scheme.
+        Some((scheme, rest))
+            if scheme
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c)) =>
+        {
+            (scheme, rest)
+        }
+        _ => ("", url),
+    };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    if scheme.is_empty() {
+        format!("{host}{path}")
+    } else {
+        format!("{scheme}://{host}{path}")
+    }
+}
+
 /// An error with its causes: the outermost of an HTTP client alone says little.
-fn chain(error: &dyn std::error::Error) -> String {
+#[must_use]
+pub fn error_chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {
@@ -173,5 +210,24 @@ fn series(labels: &std::collections::HashMap<String, String>, samples: &[Sample]
     Series {
         labels,
         points: samples.iter().map(|s| (s.timestamp(), s.value())).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_in_the_address_is_not_shown() {
+        for (url, want) in [
+            ("http://ann:secret@10.0.0.5:9090", "http://10.0.0.5:9090"),
+            ("http://ann:sec@ret@10.0.0.5:9090/x@y", "http://10.0.0.5:9090/x@y"),
+            ("http://10.0.0.5:9090/x", "http://10.0.0.5:9090/x"),
+            ("ann:secret@host", "host"),
+        ] {
+            assert_eq!(without_password(url), want);
+        }
+        assert_eq!(full_url("10.0.0.5:9090"), "http://10.0.0.5:9090");
+        assert_eq!(full_url("https://h"), "https://h");
     }
 }
