@@ -18,7 +18,10 @@ mod options;
 mod output;
 pub mod process;
 
-pub use container::{Container, ContainerCollection, ContainerCollector, ContainerOptions, Groups, Reading};
+pub use container::{
+    Container, ContainerCollection, ContainerCollector, ContainerFamily, ContainerOptions, Groups, Reading,
+    container_families,
+};
 pub use error::CollectError;
 pub use host::{Collection, HostCollector, Outcome, Pulse, PulseReading, fuzz_parsers};
 pub use options::{CpuInfo, Filter, FilterError, Filters, Options, Paths, Zone};

@@ -16,7 +16,6 @@ use http_body_util::BodyExt;
 use masthead::api::runner::{Limits, Runner};
 use masthead::api::{About, Api, router};
 use masthead::app::metrics::Metrics;
-use masthead::docker::Containers;
 use masthead::ingest::Sink;
 use masthead::live::Live;
 use masthead::remote_write::Receiver;
@@ -52,21 +51,6 @@ fn store(folder: &std::path::Path) -> Arc<tsdb::Db> {
     Arc::new(db)
 }
 
-fn live() -> Arc<Live> {
-    let containers = Arc::new(Containers {
-        collector: Mutex::new(collect::ContainerCollector::new(
-            &collect::ContainerOptions::default(),
-        )),
-        inventory: Arc::default(),
-        marks: Arc::default(),
-    });
-    Arc::new(Live::new(
-        collect::Paths::default(),
-        containers,
-        CancellationToken::new(),
-    ))
-}
-
 impl Server {
     fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -85,7 +69,12 @@ impl Server {
             targets,
             metrics: Arc::new(Metrics::new(0)),
             host: Mutex::new(collect::HostCollector::new(&collect::Options::default())),
-            live: live(),
+            live: Arc::new(Live::new(
+                collect::Paths::default(),
+                None,
+                CancellationToken::new(),
+            )),
+            containers: None,
             about: About {
                 start_ms: 0,
                 hostname: "web1".to_owned(),

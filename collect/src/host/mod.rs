@@ -14,14 +14,14 @@ mod filefd;
 mod filesystem;
 mod loadavg;
 mod meminfo;
-mod mountinfo;
+pub(crate) mod mountinfo;
 mod netdev;
 mod netstat;
 mod pressure;
 mod pulse;
 mod sockstat;
 mod stat;
-mod statfs;
+pub(crate) mod statfs;
 mod time;
 mod udev;
 mod uname;
@@ -227,6 +227,7 @@ pub fn fuzz_parsers(bytes: &[u8]) {
     let _ = stat::parse(&text);
     udev::parse(&text, |_, _| {});
     let _ = vmstat::parse(&text, |_, _| {});
+    crate::container::fuzz(bytes, &text);
 }
 
 #[cfg(test)]

@@ -13,18 +13,18 @@ use crate::error::Fault;
 
 /// One mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Mount<'a> {
-    pub(super) major: u32,
-    pub(super) minor: u32,
-    pub(super) mount_point: Cow<'a, str>,
+pub(crate) struct Mount<'a> {
+    pub(crate) major: u32,
+    pub(crate) minor: u32,
+    pub(crate) mount_point: Cow<'a, str>,
     /// What is mounted, as upstream shows it: with the kernel's octal numbers.
-    pub(super) device: &'a str,
-    pub(super) fs_type: &'a str,
-    pub(super) read_only: bool,
+    pub(crate) device: &'a str,
+    pub(crate) fs_type: &'a str,
+    pub(crate) read_only: bool,
 }
 
 /// All mounts, in the kernel's order: of two on one mount point, the later one covers the earlier.
-pub(super) fn parse(text: &str) -> Result<Vec<Mount<'_>>, Fault> {
+pub(crate) fn parse(text: &str) -> Result<Vec<Mount<'_>>, Fault> {
     let mut mounts = Vec::new();
     for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.is_empty()) {
         mounts.push(parse_line(line).ok_or_else(|| Fault::new(index, "a mount", line))?);
@@ -58,7 +58,7 @@ fn parse_line(line: &str) -> Option<Mount<'_>> {
 }
 
 /// Octal numbers back into characters. What is no such number stays as it is.
-fn unescape(text: &str) -> Cow<'_, str> {
+pub(crate) fn unescape(text: &str) -> Cow<'_, str> {
     if !text.contains('\\') {
         return Cow::Borrowed(text);
     }

@@ -21,17 +21,17 @@ use rustix::io::Errno;
 
 /// A file system's numbers.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Sizes {
-    pub(super) size: f64,
-    pub(super) free: f64,
-    pub(super) avail: f64,
-    pub(super) files: f64,
-    pub(super) files_free: f64,
+pub(crate) struct Sizes {
+    pub(crate) size: f64,
+    pub(crate) free: f64,
+    pub(crate) avail: f64,
+    pub(crate) files: f64,
+    pub(crate) files_free: f64,
 }
 
 /// Why there are none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum StatfsError {
+pub(crate) enum StatfsError {
     /// The system said no.
     Errno(Errno),
     /// It said nothing in time.
@@ -41,14 +41,14 @@ pub(super) enum StatfsError {
 }
 
 /// What is asked: [`system`], or in tests something that blocks.
-pub(super) type Ask = fn(&str) -> Result<Sizes, Errno>;
+pub(crate) type Ask = fn(&str) -> Result<Sizes, Errno>;
 
 /// Asks the system.
 #[expect(
     clippy::cast_precision_loss,
     reason = "samples are floats: upstream rounds the same way"
 )]
-pub(super) fn system(path: &str) -> Result<Sizes, Errno> {
+pub(crate) fn system(path: &str) -> Result<Sizes, Errno> {
     let found = rustix::fs::statfs(path)?;
     // The type of the block size differs between architectures.
     let block = found.f_bsize as f64;
@@ -62,7 +62,7 @@ pub(super) fn system(path: &str) -> Result<Sizes, Errno> {
 }
 
 /// Can this type hang on a server or on a program? Every FUSE type can.
-pub(super) fn may_hang(fs_type: &str) -> bool {
+pub(crate) fn may_hang(fs_type: &str) -> bool {
     const TYPES: [&str; 15] = [
         "nfs",
         "nfs4",
@@ -85,7 +85,7 @@ pub(super) fn may_hang(fs_type: &str) -> bool {
 
 /// Asks mounts that may hang, all of a round side by side.
 #[derive(Debug)]
-pub(super) struct Guard {
+pub(crate) struct Guard {
     ask: Ask,
     limit: Duration,
     /// Threads that have not answered, by path.
@@ -93,7 +93,7 @@ pub(super) struct Guard {
 }
 
 impl Guard {
-    pub(super) fn new(ask: Ask, limit: Duration) -> Self {
+    pub(crate) fn new(ask: Ask, limit: Duration) -> Self {
         Self {
             ask,
             limit,
@@ -103,7 +103,7 @@ impl Guard {
 
     /// Answers for these paths, in their order. Takes at the most one limit altogether, as all are asked before the
     /// first is waited for, and whoever is late when the limit is over has had all of it.
-    pub(super) fn ask(&mut self, paths: &[String]) -> Vec<Result<Sizes, StatfsError>> {
+    pub(crate) fn ask(&mut self, paths: &[String]) -> Vec<Result<Sizes, StatfsError>> {
         // A path that is no longer mounted is not waited for; its thread ends when the system lets it.
         self.waiting.retain(|path, _| paths.contains(path));
         let started: Vec<_> = paths.iter().map(|path| self.start(path)).collect();
@@ -149,7 +149,7 @@ impl Guard {
 }
 
 /// The error as upstream's label `device_error` words it, which is as Go does.
-pub(super) fn device_error(error: StatfsError) -> String {
+pub(crate) fn device_error(error: StatfsError) -> String {
     match error {
         StatfsError::Stuck => "mountpoint timeout".to_owned(),
         StatfsError::Thread => "no thread to ask the mountpoint".to_owned(),

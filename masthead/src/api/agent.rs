@@ -1,6 +1,6 @@
 //! The routes of `masthead agent`: this machine's metrics as exporters serve them, and a page that says where they are.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Body;
@@ -8,10 +8,10 @@ use axum::extract::State;
 use axum::http::{HeaderValue, Response, header};
 use axum::routing::get;
 
+use crate::api::containers::metrics_of;
 use crate::api::error::ApiError;
 use crate::api::status::{host_text, read_metrics};
 use crate::api::{guarded, unknown, wrong_method};
-use crate::clock;
 use crate::docker::Containers;
 use crate::web_config::WebConfig;
 
@@ -20,8 +20,8 @@ use crate::web_config::WebConfig;
 pub struct AgentApi {
     /// Reads the host when it is asked for.
     pub host: Mutex<collect::HostCollector>,
-    /// Reads the containers when they are asked for.
-    pub containers: Arc<Containers>,
+    /// Reads the containers when they are asked for; `None` when the configuration turns them off.
+    pub containers: Option<Arc<Containers>>,
 }
 
 const PAGE: &str = "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Masthead agent</title></head><body>\n\
@@ -58,16 +58,5 @@ async fn node(State(api): State<Arc<AgentApi>>) -> Result<Response<Body>, ApiErr
 }
 
 async fn containers(State(api): State<Arc<AgentApi>>) -> Result<Response<Body>, ApiError> {
-    read_metrics(move || {
-        let mut collector = api
-            .containers
-            .collector
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let collection = collector.collect(clock::now_ms());
-        let mut text = String::new();
-        model::encode_families(&collection.families, &mut text);
-        text
-    })
-    .await
+    metrics_of(api.containers.clone()).await
 }

@@ -9,6 +9,7 @@ pub mod json;
 pub mod params;
 pub mod runner;
 
+mod containers;
 mod live;
 mod query;
 mod series;
@@ -36,6 +37,7 @@ use crate::api::error::{ApiError, ErrorType};
 use crate::api::params::Params;
 use crate::api::runner::Runner;
 use crate::app::metrics::Metrics;
+use crate::docker::Containers;
 use crate::live::Live;
 use crate::remote_write::Receiver;
 use crate::scrape::Targets;
@@ -70,6 +72,8 @@ pub struct Api {
     pub host: Mutex<collect::HostCollector>,
     /// Readings for live pages.
     pub live: Arc<Live>,
+    /// The containers; `None` when the configuration turns them off.
+    pub containers: Option<Arc<Containers>>,
     /// What the status pages say.
     pub about: About,
 }
@@ -158,10 +162,13 @@ pub fn router(api: Arc<Api>, web_config: Option<Arc<WebConfig>>) -> Router {
         )
         .route("/api/masthead/v1/live", look(live::live))
         .route("/api/masthead/v1/top", look(top::top))
+        .route("/api/masthead/v1/containers", look(containers::containers))
+        .route("/api/masthead/v1/events", look(containers::events))
         .route("/-/healthy", get(|| async { "Masthead is Healthy.\n" }))
         .route("/-/ready", get(|| async { "Masthead is Ready.\n" }))
         .route("/metrics", get(status::own_metrics))
         .route("/metrics/node", get(status::node_metrics))
+        .route("/metrics/containers", get(containers::metrics))
         // Not the page: whoever asks for these is a program, and a page with code 200 would mislead it.
         .route("/api", any(unknown))
         .route("/api/{*rest}", any(unknown))
@@ -207,7 +214,9 @@ async fn unknown(request: Request) -> ApiError {
     let path = request.uri().path();
     ApiError::new(
         ErrorType::NotFound,
-        format!("there is no {path}; the API's paths are Prometheus' under /api/v1/"),
+        format!(
+            "there is no {path}; the API's paths are Prometheus' under /api/v1/, and Masthead's own under /api/masthead/v1/"
+        ),
     )
 }
 

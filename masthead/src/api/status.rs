@@ -269,7 +269,7 @@ pub(super) async fn notifications(_: Arc<Api>, _: Params) -> Result<Response<Bod
     Ok(success(&json!([])))
 }
 
-fn text_response(text: String) -> Response<Body> {
+pub(super) fn text_response(text: String) -> Response<Body> {
     let mut response = Response::new(Body::from(text));
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8; escaping=underscores");
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
@@ -278,7 +278,9 @@ fn text_response(text: String) -> Response<Body> {
 
 /// `GET /metrics`: Masthead itself.
 pub(super) async fn own_metrics(State(api): State<Arc<Api>>) -> Response<Body> {
-    let families = api.metrics.families(&api.db.stats());
+    let mut families = api.metrics.families(&api.db.stats());
+    families.extend(api.containers.iter().flat_map(|c| c.own_families()));
+    families.sort_by(|a, b| a.name.cmp(&b.name));
     let mut text = String::new();
     model::encode_families(&families, &mut text);
     text_response(text)

@@ -106,8 +106,11 @@ fn of_app(known: &[Known], app: &str) -> Result<Vec<String>, ApiError> {
 
 /// Measures and answers.
 pub(super) async fn top(api: Arc<Api>, params: Params) -> Result<Response<Body>, ApiError> {
-    let containers = Arc::clone(api.live.containers());
-    let (_, known) = containers.inventory.get();
+    let containers = api.containers.clone();
+    let known = match &containers {
+        Some(containers) => containers.inventory.get().1,
+        None => Arc::default(),
+    };
     let question = Question::new(&params, &known)?;
     let Ok(_place) = api.live.measuring().try_acquire() else {
         return Err(ApiError::new(
@@ -118,11 +121,12 @@ pub(super) async fn top(api: Arc<Api>, params: Params) -> Result<Response<Body>,
     let paths = api.live.paths().clone();
     let procfs = paths.procfs.clone();
     let of = question.of.clone();
-    let (before, started) = blocking(move || (list(&procfs, &of, &containers), clock::instant())).await?;
+    let first = containers.clone();
+    let (before, started) =
+        blocking(move || (list(&procfs, &of, first.as_deref()), clock::instant())).await?;
     tokio::time::sleep(PAUSE).await;
-    let containers = Arc::clone(api.live.containers());
     let data = blocking(move || {
-        let after = list(&paths.procfs, &question.of, &containers);
+        let after = list(&paths.procfs, &question.of, containers.as_deref());
         let seconds = started.elapsed().as_secs_f64();
         let total = after.len();
         let shown = process::rank(&before, after, seconds, question.by, question.limit);
@@ -148,20 +152,21 @@ async fn blocking<T: Send + 'static>(read: impl FnOnce() -> T + Send + 'static) 
         .map_err(|e| ApiError::new(ErrorType::Internal, format!("measuring the processes: {e}")))
 }
 
-fn list(procfs: &Path, of: &Of, containers: &Containers) -> Vec<Stat> {
-    match of {
-        Of::Host => process::list(procfs, None),
-        Of::Containers(ids) => {
-            let pids: Vec<u32> = {
-                let mut collector = containers
-                    .collector
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner);
-                ids.iter().flat_map(|id| collector.pids(id)).collect()
-            };
-            process::list(procfs, Some(&pids))
-        }
-    }
+fn list(procfs: &Path, of: &Of, containers: Option<&Containers>) -> Vec<Stat> {
+    let Of::Containers(ids) = of else {
+        return process::list(procfs, None);
+    };
+    let pids: Vec<u32> = containers.map_or_else(Vec::new, |containers| {
+        // One that started since the last tick is asked for too.
+        let running = containers.running();
+        let mut collector = containers
+            .collector
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        collector.set_running(running);
+        ids.iter().flat_map(|id| collector.pids(id)).collect()
+    });
+    process::list(procfs, Some(&pids))
 }
 
 /// What turns numbers into what people call them.

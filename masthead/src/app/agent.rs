@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::agent::{AgentApi, router};
 use crate::app::{check_listen, containers, host};
 use crate::config::Config;
+use crate::docker::marks::Marks;
 use crate::web::listener;
 use crate::web_config::WebConfig;
 
@@ -41,10 +42,13 @@ pub async fn run(
     let address = socket.local_addr().context("reading the listener's address")?;
     let tls = options.web_config.as_ref().and_then(|web| web.tls_acceptor());
     let collect_options = host::collect_options(&options.config);
-    let containers = containers(&collect_options);
+    let watched = containers::set_up(&options.config, Marks::default());
+    if let Some(watched) = &watched {
+        watched.watch(options.config.masthead.containers.docker.clone(), stop.clone());
+    }
     let api = Arc::new(AgentApi {
         host: Mutex::new(HostCollector::new(&collect_options)),
-        containers,
+        containers: watched,
     });
     started(address, tls.is_some());
     listener::serve(socket, router(api, options.web_config), tls, stop).await;

@@ -1,4 +1,4 @@
-//! The local sources: this machine and Masthead itself, read on one tick and stored with the tick's time.
+//! The local sources: this machine, its containers and Masthead itself, read on one tick and stored with the tick's time.
 //!
 //! The first tick is at the start, the next ones are at multiples of the interval, so that the stamps of all local sources
 //! form one regular grid, which the store keeps for next to nothing.
@@ -13,14 +13,17 @@ use anyhow::Context;
 use collect::{Collection, HostCollector};
 use model::{Family, Labels};
 
+use crate::app::containers::ContainerReader;
 use crate::app::metrics::Metrics;
 use crate::clock;
 use crate::config::Config;
+use crate::docker::Containers;
 use crate::ingest::Sink;
 use crate::scrape::{Rules, SourceTracker, TargetHandle, Targets};
 
 /// Upstream's ports: dashboards expect one behind the host's name.
 const NODE_EXPORTER_PORT: u16 = 9100;
+const CADVISOR_PORT: u16 = 8080;
 
 /// The options of the host's collectors, from the configuration.
 #[must_use]
@@ -74,6 +77,12 @@ pub struct Sources {
     pub https: bool,
     /// `instance` of the host's metrics, when the configuration sets one.
     pub instance: Option<String>,
+    /// The containers; `None` when the configuration turns them off.
+    pub containers: Option<Arc<Containers>>,
+    /// `instance` of the containers' metrics, when the configuration sets one.
+    pub container_instance: Option<String>,
+    /// What happened longer ago is forgotten.
+    pub retention_ms: i64,
 }
 
 /// One local source: its families go to the store under its labels.
@@ -150,6 +159,15 @@ impl HostThread {
                 Source::new(targets, "node-exporter", &instance, &url, interval),
             )
         });
+        let containers = sources.containers.map(|containers| {
+            let instance = sources
+                .container_instance
+                .clone()
+                .unwrap_or_else(|| format!("{}:{CADVISOR_PORT}", sources.hostname));
+            let url = format!("{base}/metrics/containers");
+            let source = Source::new(targets, "cadvisor", &instance, &url, interval);
+            (ContainerReader::new(containers, sources.retention_ms), source)
+        });
         let own_instance = format!("{}:{}", sources.hostname, sources.address.port());
         let own = Source::new(
             targets,
@@ -160,6 +178,7 @@ impl HostThread {
         );
         let mut ticker = Ticker {
             host,
+            containers,
             own,
             metrics: sources.metrics,
             db: sources.db,
@@ -234,6 +253,7 @@ fn next_tick_ms(now_ms: i64, done_ms: i64, interval_ms: i64) -> i64 {
 
 struct Ticker {
     host: Option<(HostCollector, Source)>,
+    containers: Option<(ContainerReader, Source)>,
     own: Source,
     metrics: Arc<Metrics>,
     db: Arc<tsdb::Db>,
@@ -253,9 +273,15 @@ impl Ticker {
                 collection.families
             });
         }
-        let (metrics, db) = (&self.metrics, &self.db);
-        self.own
-            .round(&*self.sink, t_ms, || metrics.families(&db.stats()));
+        if let Some((reader, source)) = &mut self.containers {
+            source.round(&*self.sink, t_ms, || reader.read(t_ms));
+        }
+        let (metrics, db, containers) = (&self.metrics, &self.db, &self.containers);
+        self.own.round(&*self.sink, t_ms, || {
+            let mut families = metrics.families(&db.stats());
+            families.extend(containers.iter().flat_map(|(reader, _)| reader.own_families()));
+            families
+        });
     }
 }
 

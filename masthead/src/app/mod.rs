@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   config, web config --> data folder + lock --> listener --> store (replay) --> targets
+//!        engine watch --> containers
 //!        host thread (ticks) ---\
 //!        scrape tasks -----------+--> store <--- upkeep thread (sync, cut, compact, retention)
 //!        remote write (api) ----/       \--> api, page
@@ -10,6 +11,7 @@
 //! Everything that can be wrong with the start is looked at before the store is opened, so that an error comes at once.
 
 pub mod agent;
+pub mod containers;
 pub mod data_dir;
 pub mod host;
 pub mod metrics;
@@ -29,7 +31,6 @@ use crate::api::runner::{Limits, Runner};
 use crate::api::{self, About, Api};
 use crate::clock;
 use crate::config::Config;
-use crate::docker::Containers;
 use crate::ingest::Sink;
 use crate::live::Live;
 use crate::remote_write::Receiver;
@@ -69,6 +70,8 @@ struct Running {
     host: host::HostThread,
     upkeep: upkeep::Upkeep,
     scrapes: scrape::Manager,
+    /// Ends the task that watches the container engine.
+    watching: CancellationToken,
 }
 
 /// Runs until `stop`; `started` is called once everything is up, with what to tell the person who started it.
@@ -150,8 +153,22 @@ fn start(
     let host_options = host::collect_options(&options.config);
     let interval_ms = i64::try_from(options.config.masthead.collect.interval.as_millis())?;
     let scrapes = scrape::Manager::start(&options.config, &sink, &targets)?;
+    let containers = containers::set_up(
+        &options.config,
+        containers::marks(&options.data_dir, options.retention_ms),
+    );
+    let watching = CancellationToken::new();
+    if let Some(containers) = &containers {
+        containers.watch(
+            options.config.masthead.containers.docker.clone(),
+            watching.clone(),
+        );
+    }
     let host = host::HostThread::start(
         host::Sources {
+            containers: containers.clone(),
+            container_instance: options.config.masthead.containers.instance.clone(),
+            retention_ms: options.retention_ms,
             collector: options
                 .config
                 .masthead
@@ -185,7 +202,6 @@ fn start(
         interval_ms,
         damaged_files,
     };
-    let containers = containers(&host_options);
     let querier: Arc<dyn Querier> = Arc::clone(&db) as Arc<dyn Querier>;
     let api = Arc::new(Api {
         runner: Runner::new(querier, options.limits),
@@ -194,7 +210,12 @@ fn start(
         targets,
         metrics,
         host: Mutex::new(collect::HostCollector::new(&host_options)),
-        live: Arc::new(Live::new(host_options.paths.clone(), containers, stop.clone())),
+        live: Arc::new(Live::new(
+            host_options.paths.clone(),
+            containers.clone(),
+            stop.clone(),
+        )),
+        containers,
         about,
     });
     Ok(Running {
@@ -202,19 +223,7 @@ fn start(
         host,
         upkeep,
         scrapes,
-    })
-}
-
-/// What reads and knows the containers.
-fn containers(host: &collect::Options) -> Arc<Containers> {
-    let options = collect::ContainerOptions {
-        paths: host.paths.clone(),
-        ..collect::ContainerOptions::default()
-    };
-    Arc::new(Containers {
-        collector: Mutex::new(collect::ContainerCollector::new(&options)),
-        inventory: Arc::default(),
-        marks: Arc::default(),
+        watching,
     })
 }
 
@@ -252,7 +261,9 @@ async fn shut_down(running: Running) -> anyhow::Result<()> {
         host,
         upkeep,
         scrapes,
+        watching,
     } = running;
+    watching.cancel();
     scrapes.stop().await;
     let db = Arc::clone(&api.db);
     tokio::task::spawn_blocking(move || {

@@ -20,7 +20,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use collect::Groups;
 use model::Labels;
+
+use crate::docker::known::DEFAULT_LABELS;
 
 pub use error::ConfigError;
 pub(crate) use error::{Fault, from_yaml};
@@ -176,6 +179,25 @@ pub struct StaticConfig {
 pub struct MastheadConfig {
     /// The collectors inside this process.
     pub collect: Collect,
+    /// The containers of this machine.
+    pub containers: ContainersConfig,
+}
+
+/// `masthead: containers:`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainersConfig {
+    /// Watch containers at all.
+    pub enabled: bool,
+    /// The engine's socket; without one `DOCKER_HOST` and the usual places are looked at.
+    pub docker: Option<PathBuf>,
+    /// Labels of containers that become labels of their series: names, or beginnings with a `*` behind them.
+    pub labels: Vec<String>,
+    /// Which cgroups of no container are read too.
+    pub cgroups: Groups,
+    /// A CPU series for each processor.
+    pub per_cpu: bool,
+    /// Value of the `instance` label; `<hostname>:8080` unless set.
+    pub instance: Option<String>,
 }
 
 /// `masthead: collect:`
@@ -221,6 +243,19 @@ impl Default for Collect {
             procfs: PathBuf::from("/proc"),
             sysfs: PathBuf::from("/sys"),
             rootfs: PathBuf::from("/"),
+            instance: None,
+        }
+    }
+}
+
+impl Default for ContainersConfig {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            docker: None,
+            labels: DEFAULT_LABELS.map(str::to_owned).into(),
+            cgroups: Groups::default(),
+            per_cpu: false,
             instance: None,
         }
     }

@@ -102,6 +102,19 @@ pub(super) struct RawStaticConfig {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawMasthead {
     pub(super) collect: Option<RawCollect>,
+    pub(super) containers: Option<RawContainers>,
+}
+
+/// `masthead: containers:`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawContainers {
+    pub(super) enabled: Option<bool>,
+    pub(super) docker: Text,
+    pub(super) labels: Option<Vec<Spanned<String>>>,
+    pub(super) cgroups: Text,
+    pub(super) per_cpu: Option<bool>,
+    pub(super) instance: Text,
 }
 
 /// `masthead: collect:`
@@ -291,6 +304,11 @@ pub(super) const KNOWN_KEYS: &[Place] = &[
     Place {
         marker: "procfs",
         name: "in masthead.collect",
+        known: &[],
+    },
+    Place {
+        marker: "per_cpu",
+        name: "in masthead.containers",
         known: &[],
     },
     Place {

@@ -52,6 +52,7 @@ scrape_configs:
     authorization: { credentials_file: token.txt }
 masthead:
   collect: { interval: 10s, procfs: /proc, instance: "box:9100" }
+  containers: { docker: "unix:///run/podman/podman.sock", labels: ["traefik.*", team], cgroups: all, per_cpu: true }
 "#,
     )
     .unwrap();
@@ -81,6 +82,14 @@ masthead:
     );
     assert_eq!(config.masthead.collect.interval, Duration::from_secs(10));
     assert_eq!(config.masthead.collect.instance.as_deref(), Some("box:9100"));
+    let containers = &config.masthead.containers;
+    assert_eq!(
+        containers.docker.as_deref(),
+        Some(Path::new("/run/podman/podman.sock"))
+    );
+    assert_eq!(containers.labels, ["traefik.*", "team"]);
+    assert!(containers.enabled && containers.per_cpu && containers.instance.is_none());
+    assert_eq!(containers.cgroups, Groups::All);
 }
 
 #[test]
@@ -120,11 +129,15 @@ fn nothing_written_is_the_default() {
 fn written_out_and_read_again_it_is_the_same() {
     let text = "global: {external_labels: {a: 'true', 'b c': \"x\\ty\"}, label_limit: 9}\n\
         scrape_configs:\n- job_name: \"a: b\"\n  params: {q: ['', '5', '# x'], none: []}\n  body_size_limit: 1KB\n  \
-        tls_config: {server_name: h, insecure_skip_verify: true}\n  static_configs: [{targets: ['a:1']}, {targets: [], labels: {x: 'ü\\'}}]\n";
+        tls_config: {server_name: h, insecure_skip_verify: true}\n  static_configs: [{targets: ['a:1']}, {targets: [], labels: {x: 'ü\\'}}]\n\
+        masthead: {containers: {enabled: false, docker: 'unix:///a b.sock', labels: ['*', 'a: b'], cgroups: none, instance: 'h:1'}}\n";
     let config = parse(text).unwrap();
     let yaml = config.to_yaml();
     assert_eq!(parse(&yaml).expect(&yaml), config, "{yaml}");
     assert_eq!(parse(&Config::default().to_yaml()).unwrap(), Config::default());
+    let bare = parse("masthead: {containers: {labels: []}}\n").unwrap();
+    assert_eq!(parse(&bare.to_yaml()).unwrap(), bare);
+    assert!(bare.masthead.containers.labels.is_empty());
 }
 
 #[test]
@@ -171,6 +184,15 @@ fn wrong_keys_name_the_right_ones() {
         &["unknown key \"zzz\" in a scrape config (keys"],
     );
     check_error("masthead:\n  colect: {}\n", "2:3", &["did you mean \"collect\""]);
+    check_error(
+        "masthead:\n  containers:\n    label: []\n",
+        "3:5",
+        &[
+            "unknown key \"label\" in masthead.containers",
+            "did you mean \"labels\"",
+            "docker",
+        ],
+    );
     check_error(
         "scrape_configs:\n- job_name: a\n  static_configs:\n  - target: [a]\n",
         "4:5",
@@ -301,6 +323,36 @@ fn wrong_credentials_and_places_say_what_is_right() {
             "duplicate mapping key: scrape_interval",
         ),
         ("global: [\n".to_owned(), "1:9", "mapping"),
+        (
+            "masthead: {containers: {docker: /run/x.sock}}\n".to_owned(),
+            "1:33",
+            "unix:///var/run/docker.sock",
+        ),
+        (
+            "masthead: {containers: {docker: 'tcp://h:1'}}\n".to_owned(),
+            "1:33",
+            "local socket",
+        ),
+        (
+            "masthead: {containers: {cgroups: some}}\n".to_owned(),
+            "1:34",
+            "none, top and all",
+        ),
+        (
+            "masthead: {containers: {labels: [a, 'b*c']}}\n".to_owned(),
+            "1:37",
+            "at the end only",
+        ),
+        (
+            "masthead: {containers: {labels: ['']}}\n".to_owned(),
+            "1:34",
+            "empty",
+        ),
+        (
+            "masthead: {containers: {instance: ''}}\n".to_owned(),
+            "1:35",
+            "instance is empty",
+        ),
     ] {
         check_error(&text, place, &[part]);
     }

@@ -8,12 +8,13 @@ use model::{Labels, METRIC_NAME};
 use serde_saphyr::Spanned;
 
 use super::raw::{
-    RawAuthorization, RawBasicAuth, RawCollect, RawConfig, RawGlobal, RawScrapeConfig, RawStaticConfig,
-    RawTlsConfig, Text,
+    RawAuthorization, RawBasicAuth, RawCollect, RawConfig, RawContainers, RawGlobal, RawScrapeConfig,
+    RawStaticConfig, RawTlsConfig, Text,
 };
 use super::{
-    Auth, Collect, Config, DEFAULT_TIMEOUT, Fault, Global, Limits, MastheadConfig, Scheme, ScrapeConfig,
-    Secret, SecretSource, StaticConfig, TlsConfig, format_duration, parse_duration, parse_size,
+    Auth, Collect, Config, ContainersConfig, DEFAULT_TIMEOUT, Fault, Global, Groups, Limits, MastheadConfig,
+    Scheme, ScrapeConfig, Secret, SecretSource, StaticConfig, TlsConfig, format_duration, parse_duration,
+    parse_size,
 };
 
 type Checked<T> = Result<T, Fault>;
@@ -52,10 +53,15 @@ pub(super) fn config(raw: &RawConfig, base: &Path) -> Checked<Config> {
         .and_then(|raw| raw.scrape_interval.as_ref())
         .map(|_| global.scrape_interval);
     let collect = collect(raw_collect, written, base)?;
+    let containers = raw
+        .masthead
+        .as_ref()
+        .and_then(|masthead| masthead.containers.as_ref())
+        .map_or_else(|| Ok(ContainersConfig::default()), containers)?;
     Ok(Config {
         global,
         scrape_configs,
-        masthead: MastheadConfig { collect },
+        masthead: MastheadConfig { collect, containers },
     })
 }
 
@@ -403,9 +409,71 @@ fn collect(raw: Option<&RawCollect>, general: Option<Duration>, base: &Path) -> 
         procfs: folder(&raw.procfs, "procfs", defaults.procfs)?,
         sysfs: folder(&raw.sysfs, "sysfs", defaults.sysfs)?,
         rootfs: folder(&raw.rootfs, "rootfs", defaults.rootfs)?,
-        instance: match &raw.instance {
-            Some(text) if text.value.is_empty() => return Err(fault(text, "instance is empty")),
-            other => other.as_ref().map(|text| text.value.clone()),
-        },
+        instance: instance(&raw.instance)?,
     })
+}
+
+fn instance(text: &Text) -> Checked<Option<String>> {
+    match text {
+        Some(text) if text.value.is_empty() => Err(fault(text, "instance is empty")),
+        other => Ok(other.as_ref().map(|text| text.value.clone())),
+    }
+}
+
+fn containers(raw: &RawContainers) -> Checked<ContainersConfig> {
+    let defaults = ContainersConfig::default();
+    let docker = match &raw.docker {
+        None => None,
+        Some(text) => match text.value.strip_prefix("unix://") {
+            Some(path) if path.starts_with('/') => Some(PathBuf::from(path)),
+            _ => {
+                return Err(fault(
+                    text,
+                    format!(
+                        "docker: {:?} is not the address of a local socket; write it as unix:///var/run/docker.sock",
+                        text.value
+                    ),
+                ));
+            }
+        },
+    };
+    let labels = match &raw.labels {
+        None => defaults.labels,
+        Some(entries) => entries.iter().map(label_entry).collect::<Checked<_>>()?,
+    };
+    let cgroups = match raw.cgroups.as_ref().map(|text| (text, text.value.as_str())) {
+        None => defaults.cgroups,
+        Some((_, "none")) => Groups::None,
+        Some((_, "top")) => Groups::Top,
+        Some((_, "all")) => Groups::All,
+        Some((text, other)) => {
+            return Err(fault(
+                text,
+                format!("cgroups: {other:?} is none of none, top and all"),
+            ));
+        }
+    };
+    Ok(ContainersConfig {
+        enabled: raw.enabled.unwrap_or(defaults.enabled),
+        docker,
+        labels,
+        cgroups,
+        per_cpu: raw.per_cpu.unwrap_or(defaults.per_cpu),
+        instance: instance(&raw.instance)?,
+    })
+}
+
+/// A label's name, or its beginning with a `*` behind it.
+fn label_entry(entry: &Spanned<String>) -> Checked<String> {
+    let text = &entry.value;
+    if text.is_empty() {
+        return Err(fault(entry, "labels: an entry is empty"));
+    }
+    if text.strip_suffix('*').unwrap_or(text).contains('*') {
+        return Err(fault(
+            entry,
+            format!("labels: {text:?}: a * may stand at the end only, as in com.example.*"),
+        ));
+    }
+    Ok(text.clone())
 }

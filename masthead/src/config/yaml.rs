@@ -8,7 +8,8 @@ use std::path::Path;
 use model::Labels;
 
 use super::{
-    Auth, Collect, Config, HIDDEN, Limits, ScrapeConfig, SecretSource, format_duration, format_size,
+    Auth, Collect, Config, ContainersConfig, Groups, HIDDEN, Limits, ScrapeConfig, SecretSource,
+    format_duration, format_size,
 };
 
 /// A string as a YAML scalar: plain where that is safe, else in double quotes.
@@ -129,6 +130,7 @@ pub(super) fn write(config: &Config) -> String {
         }
     }
     collect(&mut w, &config.masthead.collect);
+    containers(&mut w, &config.masthead.containers);
     w.out
 }
 
@@ -208,6 +210,32 @@ fn collect(w: &mut Writer, collect: &Collect) {
     w.path(4, "sysfs", &collect.sysfs);
     w.path(4, "rootfs", &collect.rootfs);
     if let Some(instance) = &collect.instance {
+        w.line(4, "instance", Scalar(instance));
+    }
+}
+
+fn containers(w: &mut Writer, containers: &ContainersConfig) {
+    w.open(2, "containers");
+    w.line(4, "enabled", containers.enabled);
+    if let Some(path) = &containers.docker {
+        w.line(4, "docker", Scalar(&format!("unix://{}", path.display())));
+    }
+    if containers.labels.is_empty() {
+        w.line(4, "labels", "[]");
+    } else {
+        w.open(4, "labels");
+        for entry in &containers.labels {
+            let _ = writeln!(w.out, "    - {}", Scalar(entry));
+        }
+    }
+    let cgroups = match containers.cgroups {
+        Groups::None => "none",
+        Groups::Top => "top",
+        Groups::All => "all",
+    };
+    w.line(4, "cgroups", cgroups);
+    w.line(4, "per_cpu", containers.per_cpu);
+    if let Some(instance) = &containers.instance {
         w.line(4, "instance", Scalar(instance));
     }
 }

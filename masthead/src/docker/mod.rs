@@ -1,14 +1,34 @@
 //! What the Docker Engine (or Podman's API of the same shape) knows of the containers: names, images, labels, state, health, and
 //! what happens to them.
+//!
+//! ```text
+//!   engine's socket --events, inspect--> watch --> inventory (who is there) --> tick, /metrics/containers, live pages
+//!                                          \----> marks (what happened) ----> events API, counters
+//! ```
+//!
+//! Invariants: the engine is only asked, never told; what it answers is taken as far as it is understood and never a
+//! reason to stop; nothing is asked on a tick. While the engine is away the last list serves, without those whose process is gone.
 
+mod answer;
+mod event;
+mod families;
 pub mod inventory;
+pub mod known;
 pub mod marks;
+mod place;
+mod socket;
+mod watch;
 
-use std::sync::{Arc, Mutex};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use collect::ContainerCollector;
+use collect::{Container, ContainerCollector, ContainerOptions};
+use model::Family;
+use tokio_util::sync::CancellationToken;
 
-use inventory::Inventory;
+use inventory::{Engine, Inventory, Known};
+use known::AllowList;
 use marks::Marks;
 
 /// Everything about containers that the tick, the API and the live pages share.
@@ -20,4 +40,152 @@ pub struct Containers {
     pub inventory: Arc<Inventory>,
     /// What happened to them.
     pub marks: Arc<Marks>,
+    /// Which labels of containers are shown.
+    pub labels: AllowList,
+    procfs: PathBuf,
+    told: Told,
+}
+
+/// What the watching task tells about itself.
+#[derive(Debug, Default)]
+struct Told {
+    events: AtomicU64,
+    connections: AtomicU64,
+    /// From the last event to the list that shows it.
+    lag_ms: AtomicI64,
+}
+
+impl Containers {
+    /// Nothing is known yet.
+    #[must_use]
+    pub fn new(options: &ContainerOptions, labels: AllowList, marks: Marks) -> Self {
+        Self {
+            procfs: options.paths.procfs.clone(),
+            collector: Mutex::new(ContainerCollector::new(options)),
+            inventory: Arc::default(),
+            marks: Arc::new(marks),
+            labels,
+            told: Told::default(),
+        }
+    }
+
+    /// Starts the task that keeps the list fresh, until `stop`. `socket` is where the engine is; without it the usual places are
+    /// looked at.
+    pub fn watch(self: &Arc<Self>, socket: Option<PathBuf>, stop: CancellationToken) {
+        tokio::spawn(watch::Watch::new(Arc::clone(self), socket).run(stop));
+    }
+
+    /// The containers whose processes run now, as the collector wants them.
+    #[must_use]
+    pub fn running(&self) -> Vec<Container> {
+        let (engine, known) = self.inventory.get();
+        known
+            .iter()
+            .filter(|known| self.runs(&engine, known))
+            .map(|known| known::container(known, &self.labels))
+            .collect()
+    }
+
+    /// While events are read the list is right; while the engine is away a process may be gone, and its number somebody else's.
+    fn runs(&self, engine: &Engine, known: &Known) -> bool {
+        known.pid > 0 && (!matches!(engine, Engine::Away { .. }) || in_cgroup(&self.procfs, known))
+    }
+
+    /// One round: the families of the collector and ours, sorted by name, and what could not be read.
+    #[must_use]
+    pub fn collect(&self, now_ms: i64) -> (Vec<Family>, Vec<String>) {
+        let running = self.running();
+        let collection = {
+            let mut collector = self.collector.lock().unwrap_or_else(PoisonError::into_inner);
+            collector.set_running(running);
+            collector.collect(now_ms)
+        };
+        let mut families = collection.families;
+        let (engine, known) = self.inventory.get();
+        let sure: Vec<&Known> = known
+            .iter()
+            .filter(|known| known.pid == 0 || self.runs(&engine, known))
+            .collect();
+        families.extend(families::state(&sure));
+        families.push(families::events(&self.marks, &known, now_ms));
+        families.sort_by(|a, b| a.name.cmp(&b.name));
+        (families, collection.warnings)
+    }
+
+    /// How the watching goes, for Masthead's own metrics.
+    #[must_use]
+    pub fn own_families(&self) -> Vec<Family> {
+        let (engine, known) = self.inventory.get();
+        families::own(
+            &engine,
+            known.len(),
+            self.told.events.load(Ordering::Relaxed),
+            self.told.connections.load(Ordering::Relaxed),
+            self.told.lag_ms.load(Ordering::Relaxed),
+        )
+    }
+}
+
+/// Is this process still the container's? Every driver has the container's id in the path of its cgroup.
+fn in_cgroup(procfs: &Path, known: &Known) -> bool {
+    std::fs::read_to_string(procfs.join(known.pid.to_string()).join("cgroup"))
+        .is_ok_and(|text| text.contains(&known.id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn known(pid: u32, id: &str) -> Known {
+        Known {
+            id: id.to_owned(),
+            name: id.to_owned(),
+            app: id.to_owned(),
+            state: if pid > 0 { "running" } else { "exited" }.to_owned(),
+            pid,
+            ..Known::default()
+        }
+    }
+
+    #[test]
+    fn while_the_engine_is_away_only_what_still_runs_is_collected() {
+        let folder = tempfile::tempdir().unwrap();
+        for (pid, group) in [(7, "0::/docker/seven\n"), (8, "0::/user.slice\n")] {
+            let at = folder.path().join(pid.to_string());
+            std::fs::create_dir(&at).unwrap();
+            std::fs::write(at.join("cgroup"), group).unwrap();
+        }
+        let mut options = ContainerOptions::default();
+        options.paths.procfs = folder.path().to_owned();
+        let containers = Containers::new(&options, AllowList::default(), Marks::default());
+        let list = || {
+            vec![
+                known(7, "seven"),
+                known(8, "eight"),
+                known(9, "nine"),
+                known(0, "old"),
+            ]
+        };
+        let names = |engine| {
+            containers.inventory.set(engine, list());
+            let running: Vec<String> = containers.running().into_iter().map(|c| c.id).collect();
+            let (families, _) = containers.collect(0);
+            let state = families
+                .iter()
+                .find(|f| f.name == "masthead_container_state")
+                .unwrap();
+            (running, state.metrics.len())
+        };
+        let connected = Engine::Connected {
+            version: "1".to_owned(),
+        };
+        assert_eq!(
+            names(connected),
+            (vec!["seven".to_owned(), "eight".to_owned(), "nine".to_owned()], 4)
+        );
+        let away = Engine::Away {
+            why: "test".to_owned(),
+        };
+        assert_eq!(names(away), (vec!["seven".to_owned()], 2));
+    }
 }

@@ -12,12 +12,13 @@ pub mod reading;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use collect::{Paths, Pulse};
+use collect::{Paths, Pulse, Reading};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
 use crate::docker::Containers;
+use crate::docker::inventory::Known;
 use reading::Rates;
 
 /// Distance of the readings.
@@ -43,7 +44,8 @@ struct State {
 #[derive(Debug)]
 pub struct Live {
     paths: Paths,
-    containers: Arc<Containers>,
+    /// `None` when the configuration turns them off.
+    containers: Option<Arc<Containers>>,
     newest: watch::Sender<Newest>,
     places: Arc<Semaphore>,
     measuring: Semaphore,
@@ -92,7 +94,7 @@ impl Listener {
 impl Live {
     /// A source that reads below these paths; `stop` ends all listeners.
     #[must_use]
-    pub fn new(paths: Paths, containers: Arc<Containers>, stop: CancellationToken) -> Self {
+    pub fn new(paths: Paths, containers: Option<Arc<Containers>>, stop: CancellationToken) -> Self {
         Self {
             paths,
             containers,
@@ -102,12 +104,6 @@ impl Live {
             state: Mutex::default(),
             stop,
         }
-    }
-
-    /// The containers it reads.
-    #[must_use]
-    pub fn containers(&self) -> &Arc<Containers> {
-        &self.containers
     }
 
     /// Where it reads.
@@ -170,15 +166,7 @@ impl Live {
         let mut next = clock::instant();
         loop {
             let host = pulse.read();
-            let containers = {
-                let mut collector = self
-                    .containers
-                    .collector
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner);
-                collector.read_live()
-            };
-            let (_, known) = self.containers.inventory.get();
+            let (containers, known) = self.read_containers();
             let text = rates.next(clock::now_ms(), clock::instant(), host, containers, &known);
             self.newest.send_replace(Some(text.into()));
             next = after(next, clock::instant());
@@ -186,6 +174,23 @@ impl Live {
                 return;
             }
         }
+    }
+
+    /// The containers that run at this moment, not those of the last tick.
+    fn read_containers(&self) -> (Vec<Reading>, Arc<Vec<Known>>) {
+        let Some(containers) = &self.containers else {
+            return Default::default();
+        };
+        let running = containers.running();
+        let readings = {
+            let mut collector = containers
+                .collector
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            collector.set_running(running);
+            collector.read_live()
+        };
+        (readings, containers.inventory.get().1)
     }
 
     /// Waits until the next reading is due, and says whether anybody wants it.
@@ -212,15 +217,9 @@ fn after(due: Instant, now: Instant) -> Instant {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use collect::{ContainerCollector, ContainerOptions};
 
     fn live(stop: &CancellationToken) -> Arc<Live> {
-        let containers = Arc::new(Containers {
-            collector: Mutex::new(ContainerCollector::new(&ContainerOptions::default())),
-            inventory: Arc::default(),
-            marks: Arc::default(),
-        });
-        Arc::new(Live::new(Paths::default(), containers, stop.clone()))
+        Arc::new(Live::new(Paths::default(), None, stop.clone()))
     }
 
     async fn until_ended(live: &Live) {

@@ -1,0 +1,286 @@
+//! One cgroup that is read: a container's, a group's, or the root, which is the machine.
+
+use std::path::PathBuf;
+
+use super::Container;
+use super::blockio::{BlockIo, Devices};
+use super::cgroup::{self, CpuTime, File, Files, push};
+use super::families::Name;
+use super::files::Reader;
+use super::format::{self, float};
+use super::hierarchy::{Controller, Place, Version};
+use super::machine::Machine;
+use super::network;
+use super::processes::Details;
+use super::sheet::{Base, Sheet};
+use super::spec::Spec;
+
+/// Rounds between two looks at limits.
+const SPEC_KEPT_ROUNDS: u64 = 8;
+
+/// What all cgroups of a round are read with.
+#[derive(Debug)]
+pub(super) struct Tools {
+    pub(super) reader: Reader,
+    pub(super) sheet: Sheet,
+    pub(super) devices: Devices,
+    pub(super) block_io: BlockIo,
+    pub(super) machine: Machine,
+    pub(super) procfs: PathBuf,
+    pub(super) per_cpu: bool,
+}
+
+/// A cgroup with its open files and what is kept of it between rounds.
+#[derive(Debug)]
+pub(super) struct Member {
+    pub(super) base: Base,
+    pub(super) place: Place,
+    pub(super) details: Details,
+    files: Files,
+    memory: Version,
+    io: Version,
+    spec: Option<Spec>,
+    /// `net/dev` of a process in its network namespace.
+    network: Option<PathBuf>,
+    created_s: f64,
+    /// It is the root.
+    machine: bool,
+}
+
+impl Member {
+    /// A cgroup of no container.
+    pub(super) fn group(place: Place, number: u64, boot_s: Option<u64>) -> Self {
+        let base = Base::new(&place.id, &[], number);
+        let created_s = created_s(&place, boot_s);
+        Self::new(place, base, created_s)
+    }
+
+    /// The root cgroup.
+    pub(super) fn machine(place: Place, number: u64, tools: &mut Tools) -> Self {
+        let mut member = Self::group(place, number, tools.machine.boot_s);
+        member.machine = true;
+        // What the first process sees is the host's network, also when we have one of our own.
+        let first = network::path_of(&tools.procfs, 1);
+        let path = match tools.reader.read_path(&first) {
+            Some(_) => first,
+            None => tools.procfs.join("net/dev"),
+        };
+        member.network = Some(path);
+        member
+    }
+
+    /// A container's.
+    pub(super) fn container(place: Place, container: &Container, number: u64, tools: &Tools) -> Self {
+        let base = Base::new(&place.id, &container.labels, number);
+        let mut member = Self::new(place, base, container.created_s);
+        member.set_network(container, tools);
+        member
+    }
+
+    fn new(place: Place, base: Base, created_s: f64) -> Self {
+        let version = |controller| {
+            place
+                .folder(controller)
+                .map_or(Version::V2, |(_, version)| version)
+        };
+        Self {
+            files: Files::of(&place),
+            memory: version(Controller::Memory),
+            io: version(Controller::Io),
+            details: Details::default(),
+            spec: None,
+            network: None,
+            created_s,
+            machine: false,
+            base,
+            place,
+        }
+    }
+
+    /// Takes over what may change while a container runs.
+    pub(super) fn set_network(&mut self, container: &Container, tools: &Tools) {
+        self.network = (container.own_network && container.pid != 0)
+            .then(|| network::path_of(&tools.procfs, container.pid));
+    }
+
+    /// Closes its files.
+    pub(super) fn close(&mut self, reader: &mut Reader) {
+        self.files.close(reader);
+    }
+
+    /// False when the cgroup is gone.
+    pub(super) fn is_alive(&mut self, reader: &mut Reader) -> bool {
+        self.files.read(reader, File::Processes).is_some()
+            || self.place.main_folder().is_some_and(std::path::Path::is_dir)
+    }
+
+    /// Adds its rows. `container` is the container it belongs to, `turn` a number that spreads rare reads over the rounds.
+    /// False when it is gone; then there are none.
+    pub(super) fn add(
+        &mut self,
+        tools: &mut Tools,
+        container: Option<&Container>,
+        now_ms: i64,
+        turn: u64,
+    ) -> bool {
+        let Tools {
+            reader,
+            sheet,
+            devices,
+            block_io,
+            machine,
+            procfs,
+            per_cpu,
+        } = tools;
+        let processes = self
+            .files
+            .read(reader, File::Processes)
+            .map(|bytes| format::process_ids(bytes).count() as u64);
+        if processes.is_none() && !self.is_alive(reader) {
+            return false;
+        }
+        if self.spec.is_none() || turn.is_multiple_of(SPEC_KEPT_ROUNDS) {
+            let mut spec = Spec::read(&self.place, reader);
+            if let Some(pid) = container.map(|container| container.pid).filter(|pid| *pid != 0) {
+                spec.open_files_max = reader
+                    .read_path(&procfs.join(format!("{pid}/limits")))
+                    .and_then(format::open_files_limit);
+            }
+            if self.machine {
+                spec.memory_limit = machine.memory.total;
+                spec.memory_swap_limit = machine.memory.swap_total;
+            }
+            self.spec = Some(spec);
+        }
+        let spec = self.spec.unwrap_or_default();
+        let (files, base) = (&mut self.files, &self.base);
+        let time = if self.machine && cgroup::cpu_usage_s(files, reader).is_none() {
+            machine.cpu_time(reader)
+        } else {
+            CpuTime::default()
+        };
+        cgroup::add_cpu(files, reader, sheet, base, *per_cpu, spec.has_quota(), time);
+        let memory = cgroup::MemoryOf {
+            version: self.memory,
+            oom_kills: container.map(|container| container.oom_kills),
+            swap: machine.memory.swap_used.filter(|_| self.machine),
+            used: machine.memory.used.filter(|_| self.machine),
+        };
+        cgroup::add_memory(files, reader, sheet, base, memory);
+        let pressure = self.machine.then(|| procfs.join("pressure"));
+        cgroup::add_pressure(files, reader, sheet, base, pressure.as_deref());
+        block_io.add(files, reader, sheet, base, self.io, devices);
+        if let Some(path) = &self.network {
+            network::add(path, reader, sheet, base);
+        }
+        let tasks = files.number(reader, File::Tasks);
+        push(sheet, Name::Threads, base, tasks.map(float));
+        let processes = processes.map(|own| float(own + self.details.processes_below()));
+        push(sheet, Name::Processes, base, processes);
+        self.details.add(sheet, base);
+        spec.add(sheet, base);
+        self.add_times(sheet, container, now_ms);
+        true
+    }
+
+    fn add_times(&self, sheet: &mut Sheet, container: Option<&Container>, now_ms: i64) {
+        let base = &self.base;
+        let started_s = container
+            .map(|container| container.started_s)
+            .filter(|started| *started > 0.0)
+            .unwrap_or(self.created_s);
+        // Upstream shows whole seconds.
+        sheet.push(Name::CreationTimeSeconds, base, self.created_s.floor());
+        sheet.push(Name::StartTimeSeconds, base, started_s.floor());
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "seconds since the epoch are exact in a float"
+        )]
+        sheet.push(Name::LastSeen, base, now_ms.div_euclid(1000) as f64);
+        if let Some(healthy) = container.and_then(|container| container.healthy) {
+            sheet.push(Name::HealthState, base, f64::from(u8::from(healthy)));
+        }
+    }
+
+    /// The present state, for live pages; `None` when it is gone.
+    pub(super) fn read_live(&mut self, tools: &mut Tools, id: &str) -> Option<super::Reading> {
+        let reader = &mut tools.reader;
+        let own = self.files.read(reader, File::Processes);
+        let own = own.map(|bytes| format::process_ids(bytes).count() as u64);
+        if own.is_none() && !self.is_alive(reader) {
+            return None;
+        }
+        let spec = *self.spec.get_or_insert_with(|| Spec::read(&self.place, reader));
+        let mut cpu_s = cgroup::cpu_usage_s(&mut self.files, reader);
+        let mut working_set = cgroup::working_set_bytes(&mut self.files, reader, self.memory);
+        let mut processes = float(own.unwrap_or(0) + self.details.processes_below());
+        if self.machine {
+            cpu_s = cpu_s.or_else(|| tools.machine.cpu_time(reader).usage_s);
+            let memory = &tools.machine.memory;
+            working_set = working_set.or_else(|| {
+                let used = memory.used?;
+                Some(float(used.saturating_sub(memory.inactive_file.unwrap_or(0))))
+            });
+            processes = all_processes(&tools.procfs).unwrap_or(processes);
+        }
+        let (read, written) = tools.block_io.totals(&mut self.files, reader, self.io);
+        let (received, sent) = self
+            .network
+            .as_ref()
+            .map_or((0.0, 0.0), |path| network::totals(path, reader));
+        let total = tools.machine.memory.total.unwrap_or(u64::MAX);
+        Some(super::Reading {
+            id: id.to_owned(),
+            cpu_s: cpu_s.unwrap_or(0.0),
+            memory_working_set_bytes: working_set.unwrap_or(0.0),
+            memory_limit_bytes: spec
+                .memory_limit
+                .filter(|limit| *limit > 0 && *limit < total)
+                .map(float),
+            receive_bytes: received,
+            transmit_bytes: sent,
+            read_bytes: read,
+            write_bytes: written,
+            processes,
+        })
+    }
+}
+
+/// Processes of the whole machine.
+fn all_processes(procfs: &std::path::Path) -> Option<f64> {
+    let entries = std::fs::read_dir(procfs).ok()?;
+    let count = entries
+        .filter_map(Result::ok)
+        .filter(|entry| {
+            entry
+                .file_name()
+                .as_encoded_bytes()
+                .iter()
+                .all(u8::is_ascii_digit)
+        })
+        .count();
+    (count > 0).then(|| float(count as u64))
+}
+
+/// When a cgroup was made, as upstream guesses it: the earliest time of change of its folders and of a file in them that nobody
+/// writes, but not before the machine was started (to the minute).
+fn created_s(place: &Place, boot_s: Option<u64>) -> f64 {
+    let seconds = |path: PathBuf| {
+        let time = std::fs::metadata(path).and_then(|found| found.modified()).ok()?;
+        let since = time.duration_since(std::time::UNIX_EPOCH).ok()?;
+        Some(since.as_secs())
+    };
+    let earliest = place
+        .all_folders()
+        .flat_map(|folder| {
+            [
+                folder.to_path_buf(),
+                folder.join("cgroup.clone_children"),
+                folder.join("cgroup.events"),
+            ]
+        })
+        .filter_map(seconds)
+        .min();
+    let boot_s = boot_s.map_or(0, |boot_s| boot_s - boot_s % 60);
+    float(earliest.unwrap_or(0).max(boot_s))
+}

@@ -1,0 +1,119 @@
+//! What a cgroup was given: limits and shares, which change rarely and are read every eighth round.
+
+use super::cgroup::push;
+use super::families::Name;
+use super::files::Reader;
+use super::format::{self, float};
+use super::hierarchy::{Controller, Place, Version};
+use super::sheet::{Base, Sheet};
+
+/// Limits; 0 where there is none, as upstream shows them.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Spec {
+    /// Microseconds.
+    pub(super) cpu_period: Option<u64>,
+    /// Microseconds a period.
+    pub(super) cpu_quota: Option<u64>,
+    pub(super) cpu_shares: Option<u64>,
+    pub(super) memory_limit: Option<u64>,
+    pub(super) memory_swap_limit: Option<u64>,
+    pub(super) memory_reservation: Option<u64>,
+    pub(super) threads_max: Option<u64>,
+    /// Of the first process; -1 when unlimited.
+    pub(super) open_files_max: Option<f64>,
+}
+
+/// v2's weights (1 to 10000) as v1's shares (2 to 262144), as upstream converts them.
+fn shares_of_weight(weight: u64) -> Option<u64> {
+    (1..=10_000)
+        .contains(&weight)
+        .then(|| 2 + (weight - 1) * 262_142 / 9_999)
+}
+
+impl Spec {
+    /// Reads the files of a cgroup.
+    pub(super) fn read(place: &Place, reader: &mut Reader) -> Self {
+        let mut spec = Self::default();
+        let mut limit = |controller, v1: &str, v2: &str| {
+            let (folder, version) = place.folder(controller)?;
+            let name = match version {
+                Version::V1 => v1,
+                Version::V2 => v2,
+            };
+            reader.read_path(&folder.join(name)).and_then(format::limit)
+        };
+        spec.memory_limit = limit(Controller::Memory, "memory.limit_in_bytes", "memory.max");
+        spec.memory_swap_limit = limit(
+            Controller::Memory,
+            "memory.memsw.limit_in_bytes",
+            "memory.swap.max",
+        );
+        spec.memory_reservation = limit(
+            Controller::Memory,
+            "memory.soft_limit_in_bytes",
+            // What docker's reservation becomes; upstream reads `memory.min`, which nothing of docker's sets.
+            "memory.low",
+        );
+        spec.threads_max = limit(Controller::Pids, "pids.max", "pids.max");
+        match place.folder(Controller::Cpu).map(|(_, version)| version) {
+            Some(Version::V1) => {
+                spec.cpu_period = limit(Controller::Cpu, "cpu.cfs_period_us", "");
+                spec.cpu_quota = limit(Controller::Cpu, "cpu.cfs_quota_us", "");
+                spec.cpu_shares = limit(Controller::Cpu, "cpu.shares", "");
+            }
+            Some(Version::V2) => {
+                spec.cpu_shares = limit(Controller::Cpu, "", "cpu.weight").and_then(shares_of_weight);
+                let max = place
+                    .folder(Controller::Cpu)
+                    .and_then(|(folder, _)| reader.read_path(&folder.join("cpu.max")))
+                    .and_then(format::cpu_max);
+                spec.cpu_quota = max.map(|(quota, _)| quota);
+                spec.cpu_period = max.map(|(_, period)| period);
+            }
+            None => {}
+        }
+        spec
+    }
+
+    /// A quota of processor time is set.
+    pub(super) fn has_quota(&self) -> bool {
+        self.cpu_quota.is_some_and(|quota| quota > 0)
+    }
+
+    /// Adds the rows.
+    pub(super) fn add(&self, sheet: &mut Sheet, base: &Base) {
+        for (name, value) in [
+            (Name::SpecCpuPeriod, self.cpu_period),
+            (Name::SpecCpuQuota, self.cpu_quota.filter(|quota| *quota > 0)),
+            (Name::SpecCpuShares, self.cpu_shares),
+            (Name::SpecMemoryLimitBytes, self.memory_limit),
+            (Name::SpecMemoryReservationLimitBytes, self.memory_reservation),
+            (Name::SpecMemorySwapLimitBytes, self.memory_swap_limit),
+            (Name::ThreadsMax, self.threads_max),
+        ] {
+            push(sheet, name, base, value.map(float));
+        }
+        if let Some(limit) = self.open_files_max {
+            sheet.push_with(Name::UlimitsSoft, base, &[("ulimit", "max_open_files")], limit);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_become_shares_as_upstream_converts_them() {
+        for (weight, want) in [
+            (0, None),
+            (1, Some(2)),
+            (39, Some(998)),
+            (100, Some(2597)),
+            (10_000, Some(262_144)),
+            (10_001, None),
+        ] {
+            assert_eq!(shares_of_weight(weight), want, "{weight}");
+        }
+    }
+}
