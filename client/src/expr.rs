@@ -110,7 +110,12 @@ pub fn escape_regex(value: &str) -> String {
 pub(crate) fn union(parts: &[(&str, String)]) -> String {
     let labelled: Vec<String> = parts
         .iter()
-        .map(|(name, expr)| format!("label_replace({expr}, \"{PART}\", \"{}\", \"\", \"\")", escape(name)))
+        .map(|(name, expr)| {
+            format!(
+                "label_replace({expr}, \"{PART}\", \"{}\", \"\", \"\")",
+                escape(name)
+            )
+        })
         .collect();
     labelled.join(" or ")
 }
@@ -125,7 +130,10 @@ mod tests {
         assert_eq!(selector.to_string(), r#"up{job="a\"} or vector(1) #\\\n"}"#);
         let any = Selector::any_of(&["a", "b"]).label_any("id", &["/x.y", "(z"]);
         assert_eq!(any.to_string(), r#"{__name__=~"a|b",id=~"/x\\.y|\\(z"}"#);
-        assert_eq!(Selector::metric("a").not_label("b", "").rate(), r#"rate(a{b!=""}[5m])"#);
+        assert_eq!(
+            Selector::metric("a").not_label("b", "").rate(),
+            r#"rate(a{b!=""}[5m])"#
+        );
     }
 
     #[test]

@@ -2,9 +2,21 @@
 //!
 //! The HTTP calls and the decoding are `prometheus-http-query`'s; here is what Masthead's commands need of an answer, as plain values.
 
+mod container;
+pub mod expr;
+mod near;
+mod system;
+
 use std::time::Duration;
 
 use prometheus_http_query::{Client as Api, Error as ApiError};
+
+pub use container::{AppMetrics, ContainerMetrics};
+pub use expr::RATE_WINDOW;
+pub use system::{
+    CpuMetrics, DiskMetrics, FileSystemMetrics, InterfaceMetrics, LoadMetrics, MemoryMetrics,
+    PressureMetrics, SwapMetrics, SystemMetrics,
+};
 
 pub use prometheus_http_query::response::{Data, InstantVector, RangeVector, Sample};
 
@@ -37,6 +49,24 @@ pub enum ClientError {
         /// The server's own words, with the position of a fault in the query.
         message: String,
     },
+    /// There is no such thing.
+    #[error("{}", unknown_text(what, name, near))]
+    Unknown {
+        /// `app`, `container` or `host`.
+        what: &'static str,
+        /// As given.
+        name: String,
+        /// What may have been meant.
+        near: Vec<String>,
+    },
+    /// More than one fits.
+    #[error("there are several {what}; name one: {}", names.join(", "))]
+    Several {
+        /// `hosts` or `containers`.
+        what: &'static str,
+        /// Those that fit.
+        names: Vec<String>,
+    },
     /// The answer is not what the API promises.
     #[error("the answer of {url} could not be read: {reason}")]
     Answer {
@@ -47,6 +77,20 @@ pub enum ClientError {
     },
 }
 
+fn unknown_text(what: &str, name: &str, near: &[String]) -> String {
+    let source = match what {
+        "host" => {
+            "this Prometheus has no host metrics of it (is node_exporter, or Masthead, among its targets?)"
+        }
+        _ => "this Prometheus has no series of it now (cAdvisor's names are looked for)",
+    };
+    if near.is_empty() {
+        format!("no {what} {name:?}: {source}")
+    } else {
+        format!("no {what} {name:?}; did you mean {}?", near.join(", "))
+    }
+}
+
 /// One labelled series of an answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Series {
@@ -54,6 +98,26 @@ pub struct Series {
     pub labels: Vec<(String, String)>,
     /// `(seconds since the epoch, value)`, rising.
     pub points: Vec<(f64, f64)>,
+}
+
+impl Series {
+    /// A label's value, empty when it has none.
+    #[must_use]
+    pub fn label(&self, name: &str) -> &str {
+        self.labels
+            .iter()
+            .find(|(n, _)| n == name)
+            .map_or("", |(_, value)| value.as_str())
+    }
+
+    /// The newest value, unless it is none.
+    #[must_use]
+    pub fn last(&self) -> Option<f64> {
+        self.points
+            .last()
+            .map(|(_, value)| *value)
+            .filter(|value| !value.is_nan())
+    }
 }
 
 /// Asks one server.

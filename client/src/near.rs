@@ -20,7 +20,10 @@ pub(crate) fn names(wanted: &str, all: &[String]) -> Vec<String> {
         .collect();
     near.sort();
     near.dedup();
-    near.into_iter().take(NEAR_MAX).map(|(_, name)| name.clone()).collect()
+    near.into_iter()
+        .take(NEAR_MAX)
+        .map(|(_, name)| name.clone())
+        .collect()
 }
 
 /// Letters to change, add or take away.
@@ -32,7 +35,9 @@ fn distance(a: &str, b: &str) -> usize {
         let mut before = i + 1;
         let mut next = vec![before];
         for (right, above) in b.iter().zip(row.iter().skip(1)) {
-            let value = (corner + usize::from(left != *right)).min(before + 1).min(above + 1);
+            let value = (corner + usize::from(left != *right))
+                .min(before + 1)
+                .min(above + 1);
             corner = *above;
             before = value;
             next.push(value);

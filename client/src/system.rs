@@ -178,7 +178,11 @@ fn choose(wanted: Option<&str>, mut instances: Vec<String>) -> Result<String, Cl
             }),
         };
     };
-    let host = |instance: &str| instance.rsplit_once(':').map_or(instance.to_owned(), |(host, _)| host.to_owned());
+    let host = |instance: &str| {
+        instance
+            .rsplit_once(':')
+            .map_or(instance.to_owned(), |(host, _)| host.to_owned())
+    };
     instances
         .iter()
         .find(|one| *one == wanted || host(one) == wanted)
@@ -186,7 +190,7 @@ fn choose(wanted: Option<&str>, mut instances: Vec<String>) -> Result<String, Cl
         .ok_or_else(|| ClientError::Unknown {
             what: "host",
             name: wanted.to_owned(),
-            near: near::names(wanted, &instances),
+            near: near::names(wanted, &instances.iter().map(|one| host(one)).collect::<Vec<_>>()),
         })
 }
 
@@ -222,22 +226,40 @@ fn rates(instance: &str) -> String {
     let of = |metric: &str| Selector::metric(metric).label("instance", instance);
     let network = |metric| of(metric).not_like("device", OTHER_INTERFACES).rate();
     union(&[
-        ("cpu", format!("sum by (mode) ({})", of("node_cpu_seconds_total").rate())),
+        (
+            "cpu",
+            format!("sum by (mode) ({})", of("node_cpu_seconds_total").rate()),
+        ),
         ("read", of("node_disk_read_bytes_total").rate()),
         ("written", of("node_disk_written_bytes_total").rate()),
         ("busy", of("node_disk_io_time_seconds_total").rate()),
         ("receive", network("node_network_receive_bytes_total")),
         ("transmit", network("node_network_transmit_bytes_total")),
-        ("pressure_cpu", of("node_pressure_cpu_waiting_seconds_total").rate()),
-        ("pressure_memory", of("node_pressure_memory_waiting_seconds_total").rate()),
+        (
+            "pressure_cpu",
+            of("node_pressure_cpu_waiting_seconds_total").rate(),
+        ),
+        (
+            "pressure_memory",
+            of("node_pressure_memory_waiting_seconds_total").rate(),
+        ),
         ("pressure_io", of("node_pressure_io_waiting_seconds_total").rate()),
     ])
 }
 
 /// What the two answers say together.
 fn system(instance: String, now: &[Series], rates: &[Series]) -> SystemMetrics {
-    let gauge = |name: &str| now.iter().find(|one| one.label("__name__") == name).and_then(Series::last);
-    let rate = |part: &str| rates.iter().find(|one| one.label(PART) == part).and_then(Series::last);
+    let gauge = |name: &str| {
+        now.iter()
+            .find(|one| one.label("__name__") == name)
+            .and_then(Series::last)
+    };
+    let rate = |part: &str| {
+        rates
+            .iter()
+            .find(|one| one.label(PART) == part)
+            .and_then(Series::last)
+    };
     let memory = |name: &str| gauge(&format!("node_memory_{name}_bytes"));
     let total = memory("MemTotal");
     // Kernels before 3.14 do not say what is available.
@@ -348,7 +370,9 @@ fn file_systems(now: &[Series]) -> Vec<FileSystemMetrics> {
         let value = |name: &str| {
             now.iter()
                 .find(|one| {
-                    one.label("__name__") == name && one.label("device") == device && one.label("mountpoint") == mount_point
+                    one.label("__name__") == name
+                        && one.label("device") == device
+                        && one.label("mountpoint") == mount_point
                 })
                 .and_then(Series::last)
         };
@@ -373,7 +397,10 @@ mod tests {
 
     fn series(labels: &[(&str, &str)], value: f64) -> Series {
         Series {
-            labels: labels.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect(),
+            labels: labels
+                .iter()
+                .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
+                .collect(),
             points: vec![(0.0, value)],
         }
     }
@@ -385,17 +412,31 @@ mod tests {
         assert_eq!(choose(Some("db:9100"), two()).unwrap(), "db:9100");
         assert_eq!(choose(None, vec!["a:1".to_owned()]).unwrap(), "a:1");
         let error = choose(Some("web2"), two()).unwrap_err().to_string();
-        assert!(error.contains("web1:9100") && error.contains("web2"), "{error}");
+        assert!(
+            error.contains("did you mean web1") && error.contains("web2"),
+            "{error}"
+        );
         let error = choose(None, two()).unwrap_err().to_string();
         assert!(error.contains("db:9100, web1:9100"), "{error}");
-        assert!(matches!(choose(None, Vec::new()), Err(ClientError::Unknown { .. })));
+        assert!(matches!(
+            choose(None, Vec::new()),
+            Err(ClientError::Unknown { .. })
+        ));
     }
 
     #[test]
     fn answers_become_a_machine() {
         let named = |name: &str, value| series(&[("__name__", name)], value);
         let fs = |name: &str, mount: &str, device: &str, value| {
-            series(&[("__name__", name), ("device", device), ("mountpoint", mount), ("fstype", "ext4")], value)
+            series(
+                &[
+                    ("__name__", name),
+                    ("device", device),
+                    ("mountpoint", mount),
+                    ("fstype", "ext4"),
+                ],
+                value,
+            )
         };
         let now = [
             named("node_memory_MemTotal_bytes", 100.0),
@@ -426,11 +467,27 @@ mod tests {
         assert_eq!(system.memory.used_bytes, Some(40.0));
         assert_eq!(system.swap.used_bytes, Some(3.0));
         assert_eq!(system.uptime_seconds, Some(60.0));
-        assert_eq!((system.cpu.used_ratio, system.cpu.iowait_ratio, system.cpu.cores), (Some(0.25), Some(0.25), Some(2.0)));
-        assert_eq!(system.file_systems.len(), 1, "the same device twice is the same space");
+        assert_eq!(
+            (system.cpu.used_ratio, system.cpu.iowait_ratio, system.cpu.cores),
+            (Some(0.25), Some(0.25), Some(2.0))
+        );
+        assert_eq!(
+            system.file_systems.len(),
+            1,
+            "the same device twice is the same space"
+        );
         let disk = &system.file_systems[0];
-        assert_eq!((disk.mount_point.as_str(), disk.used_bytes, disk.available_bytes), ("/data", Some(30.0), Some(15.0)));
-        assert_eq!((system.disks[0].read_bytes_per_second, system.disks[0].written_bytes_per_second), (Some(7.0), None));
+        assert_eq!(
+            (disk.mount_point.as_str(), disk.used_bytes, disk.available_bytes),
+            ("/data", Some(30.0), Some(15.0))
+        );
+        assert_eq!(
+            (
+                system.disks[0].read_bytes_per_second,
+                system.disks[0].written_bytes_per_second
+            ),
+            (Some(7.0), None)
+        );
         assert_eq!(system.network[0].device, "eth0");
         assert_eq!(system.pressure.io_ratio, Some(0.125));
         assert_eq!(system.load.load1, None);

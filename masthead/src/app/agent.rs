@@ -42,10 +42,7 @@ pub async fn run(
     let address = socket.local_addr().context("reading the listener's address")?;
     let tls = options.web_config.as_ref().and_then(|web| web.tls_acceptor());
     let collect_options = host::collect_options(&options.config);
-    let watched = containers::set_up(&options.config, Marks::default());
-    if let Some(watched) = &watched {
-        watched.watch(options.config.masthead.containers.docker.clone(), stop.clone());
-    }
+    let watched = containers::set_up(&options.config, Marks::default(), &stop);
     let api = Arc::new(AgentApi {
         host: Mutex::new(HostCollector::new(&collect_options)),
         containers: watched,

@@ -6,6 +6,7 @@ pub mod out;
 
 mod agent;
 mod config_check;
+mod metrics;
 mod plot;
 mod promql_test;
 mod query;
@@ -25,6 +26,7 @@ Examples:
   masthead agent                                     collectors only, for a Prometheus elsewhere; on 127.0.0.1:9100
   masthead query 'node_load1'                        the value now
   masthead query 'rate(node_cpu_seconds_total[5m])' --range 1h --step 15s
+  masthead metrics app shop-web                      CPU, memory, network of an app now
   masthead top                                       the apps, live in the terminal
   masthead config check masthead.yml
   masthead completion bash > /etc/bash_completion.d/masthead";
@@ -45,6 +47,8 @@ enum Command {
     Agent(agent::AgentArgs),
     /// Ask a running Masthead or Prometheus, and see a table or a plot
     Query(query::QueryArgs),
+    /// A host, an app or a container now, from any Prometheus
+    Metrics(metrics::MetricsArgs),
     /// Watch the apps in the terminal, live
     Top(top::TopArgs),
     /// Work with masthead.yml
@@ -111,6 +115,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Up(args) => up::run(*args),
         Command::Agent(args) => agent::run(&args),
         Command::Query(args) => query::run(&args),
+        Command::Metrics(args) => metrics::run(&args),
         Command::Top(args) => top::run(&args),
         Command::Config(ConfigCommand::Check { file }) => config_check::run(&file),
         Command::Promql(PromqlCommand::Test { files, quiet }) => promql_test::run(&files, quiet),

@@ -350,7 +350,16 @@ mod tests {
     fn the_screen_has_the_host_the_apps_and_the_keys() {
         let (text, coloured) = screen(&model(), 120, 8, true);
         assert!(coloured);
-        insta::assert_snapshot!(text, @"");
+        insta::assert_snapshot!(text, @r"
+        masthead top  127.0.0.1:9090  live
+        Host  CPU 12.5 %  load 0.5  memory 1.2 of 2 GB  network -  disk -
+        APP                REPL    CPU▾ LAST MINUTE                 MEMORY                 NETWORK                     I/O  PROC
+        web                   2     0.5                █             200 B         ↓200 B/s ↑0 B/s                       -     4
+        db                    1     0.4                █       50 of 100 B          ↓50 B/s ↑0 B/s                       -     2
+        cache                 1     0.1                █     900 of 1000 B         ↓900 B/s ↑0 B/s                       -     2
+
+        q quit  tab apps/containers  / filter  sort: c cpu  m memory  n network  i i/o  a name  (again: turn round)
+        ");
     }
 
     #[test]
