@@ -21,10 +21,12 @@ use masthead::docker::inventory::{Engine, Known};
 use masthead::docker::known::AllowList;
 use masthead::docker::marks::{Mark, Marks};
 use masthead::ingest::Sink;
+use masthead::live::Live;
 use masthead::remote_write::Receiver;
 use masthead::scrape::{TargetHandle, Targets};
 use model::{Batch, Family, Labels, Querier};
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 /// A server over a store of its own.
@@ -115,6 +117,11 @@ impl Server {
             targets,
             metrics: Arc::new(Metrics::new(0)),
             host: Mutex::new(collect::HostCollector::new(&collect::Options::default())),
+            live: Arc::new(Live::new(
+                collect::Paths::default(),
+                None,
+                CancellationToken::new(),
+            )),
             containers: Some(Arc::new(containers())),
             about: About {
                 start_ms: 0,
