@@ -467,6 +467,7 @@ async function explore(browser, look) {
   await page.locator('.output canvas').waitFor();
   const pixels = await page.locator('.output canvas').evaluate(colouredPixels);
   check(`${label}: a typed query is drawn`, pixels > 20, `${pixels} coloured pixels`);
+  await page.locator('.cost', { hasText: 'ms' }).first().waitFor();
   const cost = await page.locator('.cost').first().textContent();
   check(`${label}: its cost is shown`, /ms · \d+ series/.test(cost), cost);
   await page.screenshot({ path: `${args.shots}/explore-${look.name}.png` });
@@ -595,6 +596,11 @@ async function bad(browser) {
 
   const empty = { status: 'success', data: { resultType: 'matrix', result: [] } };
   await page.route('**/api/v1/query*', (route) => route.fulfill({ json: empty }));
+  const quiet = { engine: { state: 'connected' }, containers: [], events: [], truncated: false };
+  for (const path of ['containers', 'events*'])
+    await page.route(`**/api/masthead/v1/${path}`, (route) =>
+      route.fulfill({ json: { status: 'success', data: quiet } }),
+    );
   await page.route('**/api/v1/series*', (route) =>
     route.fulfill({ json: { status: 'success', data: [] } }),
   );
