@@ -49,7 +49,7 @@ fn ids(folder: &Path, depth: usize, found: &mut BTreeSet<(String, u32)>) {
 }
 
 /// Prints what rounds and live readings cost.
-fn bench(
+fn print_costs(
     collector: &mut ContainerCollector,
     containers: usize,
     rounds: u32,
@@ -137,5 +137,5 @@ fn main() -> Result<(), Box<dyn Error>> {
         writeln!(std::io::stderr(), "{:#?}", collector.read_live())?;
         return Ok(());
     };
-    bench(&mut collector, containers, rounds, &mut out)
+    print_costs(&mut collector, containers, rounds, &mut out)
 }
