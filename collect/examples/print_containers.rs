@@ -1,6 +1,7 @@
 //! Prints what the container collector sees: `cargo run -p collect --example print_containers`.
 //!
 //! Containers are the cgroups with 64 hexadecimal digits in their names, below `/sys` or what `--sysfs` says (and `--procfs`).
+//! `--ids ID,ID` takes these alone.
 //! With `--bench [ROUNDS]` it prints what a round costs instead: processor time of the whole process, from the kernel.
 
 use std::collections::BTreeSet;
@@ -51,19 +52,22 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut out = std::io::stdout().lock();
     let mut options = ContainerOptions::default();
     let mut bench: Option<u32> = None;
+    let mut only: Option<String> = None;
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--procfs" => options.paths.procfs = arguments.next().ok_or("--procfs wants a path")?.into(),
             "--sysfs" => options.paths.sysfs = arguments.next().ok_or("--sysfs wants a path")?.into(),
+            "--ids" => only = Some(arguments.next().ok_or("--ids wants ids with commas in between")?),
             "--bench" => bench = Some(arguments.next().map_or(Ok(1000), |text| text.parse())?),
-            other => return Err(format!("{other} is not known: --procfs, --sysfs, --bench").into()),
+            other => return Err(format!("{other} is not known: --procfs, --sysfs, --ids, --bench").into()),
         }
     }
     let mut found = BTreeSet::new();
     ids(&options.paths.sysfs.join("fs/cgroup"), 6, &mut found);
     let running: Vec<Container> = found
         .into_iter()
+        .filter(|(id, _)| only.as_ref().is_none_or(|only| only.contains(id)))
         .map(|(id, pid)| Container {
             labels: [
                 ("app", &id[..6]),
