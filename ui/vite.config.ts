@@ -43,8 +43,34 @@ function gzipBeside(): Plugin {
   };
 }
 
+/**
+ * uPlot asks the browser for two formatters while it is loaded, which costs 35 ms of a first visit (the browser reads its
+ * tables of languages then), and which it uses only for labels that we write ourselves. Here they are asked for at their first use.
+ */
+function lazyFormatters(): Plugin {
+  const LAZY: [string, string][] = [
+    [
+      "const numFormatter = new Intl.NumberFormat(domEnv ? nav.language : 'en-US');\nconst fmtNum = val => numFormatter.format(val);",
+      "let numFormatter;\nconst fmtNum = val => (numFormatter ??= new Intl.NumberFormat(domEnv ? nav.language : 'en-US')).format(val);",
+    ],
+    ['const localTz = new Intl.DateTimeFormat().resolvedOptions().timeZone;', 'let localTz;'],
+    ['tz == localTz', 'tz == (localTz ??= new Intl.DateTimeFormat().resolvedOptions().timeZone)'],
+  ];
+  return {
+    name: 'lazy-formatters',
+    transform(code, id) {
+      if (!id.includes('uPlot.esm.js')) return null;
+      return LAZY.reduce((text, [from, to]) => {
+        if (!text.includes(from))
+          this.error(`uPlot no longer holds ${JSON.stringify(from)}: look at lazyFormatters again`);
+        return text.replaceAll(from, to);
+      }, code);
+    },
+  };
+}
+
 export default defineConfig({
-  plugins: [gzipBeside()],
+  plugins: [lazyFormatters(), gzipBeside()],
   build: { target: 'es2022', modulePreload: { polyfill: false }, assetsInlineLimit: 0 },
   server: { proxy: { '/api': API } },
   preview: {

@@ -12,9 +12,17 @@ const PALETTE: Record<Shade, string[]> = {
   dark: ['#5aa7ea', '#efa836', '#33c08f', '#d08fcb', '#93d6fa', '#e0d65a', '#c99c72', '#98a4b1'],
 };
 
-export const INK: Record<Shade, { grid: string; text: string; limit: string }> = {
-  light: { grid: '#e8ebee', text: '#5a636d', limit: '#3c434a' },
-  dark: { grid: '#262c32', text: '#98a2ac', limit: '#c3cad1' },
+export interface Inks {
+  grid: string;
+  text: string;
+  limit: string;
+  accent: string;
+  bad: string;
+}
+
+export const INK: Record<Shade, Inks> = {
+  light: { grid: '#e8ebee', text: '#5a636d', limit: '#3c434a', accent: '#0a5fbd', bad: '#b5232b' },
+  dark: { grid: '#262c32', text: '#98a2ac', limit: '#c3cad1', accent: '#6cb0f5', bad: '#ff8a84' },
 };
 
 /** Names whose colour is chosen, so that CPU "user" looks the same on every page. */
@@ -66,6 +74,49 @@ export function assign(names: string[]): Map<string, number> {
     taken[at] = (taken[at] ?? 0) + 1;
   }
   return out;
+}
+
+const KEY = 'masthead.colours';
+/** Colours remembered for apps; the oldest is forgotten past this. */
+const MOST_APPS = 400;
+let apps: Map<string, number> | null = null;
+
+function remembered(): Map<string, number> {
+  // Storage may be forbidden or hold nonsense; then the colours last as long as the page.
+  try {
+    const kept: unknown = JSON.parse(localStorage.getItem(KEY) ?? '[]');
+    const pairs = (kept as [string, number][]).filter(
+      ([name, at]) => typeof name === 'string' && Number.isInteger(at) && at >= 0,
+    );
+    return new Map(pairs);
+  } catch {
+    return new Map();
+  }
+}
+
+/**
+ * The palette index of an app, the same on every page and chart for as long as this browser remembers
+ * it. A new app takes the colour that the fewest have, beginning where its name falls.
+ */
+export function tintOf(app: string): number {
+  apps ??= remembered();
+  const known = apps.get(app);
+  if (known !== undefined) return known;
+  const size = PALETTE.light.length;
+  const taken = new Array<number>(size).fill(0);
+  for (const at of apps.values()) taken[at % size] = (taken[at % size] ?? 0) + 1;
+  const least = Math.min(...taken);
+  let at = hash(app) % size;
+  while (taken[at] !== least) at = (at + 1) % size;
+  apps.set(app, at);
+  const oldest = apps.keys().next().value;
+  if (apps.size > MOST_APPS && oldest !== undefined) apps.delete(oldest);
+  try {
+    localStorage.setItem(KEY, JSON.stringify([...apps]));
+  } catch {
+    // The colour holds until the page is closed.
+  }
+  return at;
 }
 
 export function colour(index: number, shade: Shade): string {

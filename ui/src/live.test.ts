@@ -77,3 +77,86 @@ describe('a range query', () => {
     });
   });
 });
+
+describe('the first chart', () => {
+  const task = (run: () => Promise<void>, first: boolean): import('./live').Task => ({
+    run,
+    visible: true,
+    rank: 1,
+    ranged: false,
+    first,
+  });
+  const pause = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms));
+  const open = (runs: [string, boolean, () => Promise<void>][]) => {
+    vi.stubGlobal('document', {
+      hidden: true,
+      addEventListener: () => undefined,
+      removeEventListener: () => undefined,
+    });
+    vi.stubGlobal('requestAnimationFrame', (next: () => void) => setTimeout(next));
+    const began: string[] = [];
+    const page = new live.LivePage();
+    for (const [name, first, run] of runs) {
+      const start = (): Promise<void> => {
+        began.push(name);
+        return run();
+      };
+      page.add(task(start, first));
+    }
+    return { began, page };
+  };
+  const never = new Promise<void>(() => undefined);
+
+  test('is asked alone, and the rest when it is drawn', async () => {
+    let answer: () => void = () => undefined;
+    const first = new Promise<void>((done) => {
+      answer = done;
+    });
+    const { began, page } = open([
+      ['rest', false, async () => undefined],
+      ['first', true, () => first],
+    ]);
+    await pause(20);
+    expect(began).toEqual(['first']);
+    expect(page.opened.value).toBe(false);
+    answer();
+    await pause(20);
+    expect(began).toEqual(['first', 'rest']);
+    page.close();
+  });
+
+  test('does not hold up the rest for long', async () => {
+    const { began, page } = open([
+      ['rest', false, async () => undefined],
+      ['first', true, () => never],
+    ]);
+    await pause(300);
+    expect(began).toEqual(['first', 'rest']);
+    page.close();
+  });
+
+  test('is not waited for where there is none', async () => {
+    const { began, page } = open([['rest', false, async () => undefined]]);
+    await pause(0);
+    expect(began).toEqual(['rest']);
+    page.close();
+  });
+
+  test('takes the answer that was asked for early, once', async () => {
+    const asked: string[] = [];
+    vi.stubGlobal('fetch', async (_: string, init: { body: URLSearchParams }) => {
+      asked.push(init.body.get('query') ?? '');
+      const result = [{ metric: {}, values: [[0, '1']] }];
+      return new Response(
+        JSON.stringify({ status: 'success', data: { resultType: 'matrix', result } }),
+      );
+    });
+    const grid = { start: 0, end: 10, step: 10 };
+    await live.askEarly('up', grid);
+    const signal = new AbortController().signal;
+    expect((await new live.RangeQuery().load('up', grid, signal))[0]?.values[0]).toBe(1);
+    expect(asked).toEqual(['up']);
+    await new live.RangeQuery().load('up', grid, signal);
+    expect(asked).toEqual(['up', 'up']);
+  });
+});

@@ -6,14 +6,14 @@
  * ordinary refresh waits for them, or a slow server would never get to answer.
  */
 
-import { effect } from '@preact/signals';
+import { effect, signal } from '@preact/signals';
 import { createContext, type RefObject } from 'preact';
 import { useContext, useLayoutEffect } from 'preact/hooks';
-import { type Labels, now, queryRange, type Row } from './api';
+import { type Answer, type Labels, now, queryRange, type Row } from './api';
 import { continues, merge } from './series';
-import { isYoung } from './server';
+import { instance, interval, isYoung } from './server';
 import { type Grid, rateWindow } from './time';
-import { range, rangeKey, refresh, server } from './url';
+import { range, rangeKey, refresh } from './url';
 
 /** A part of a page that asks the server for something. `run` handles its own failures. */
 export interface Task {
@@ -23,6 +23,8 @@ export interface Task {
   rank: 0 | 1 | 2;
   /** Whether its answer depends on the range; health does not. */
   ranged: boolean;
+  /** The page's first chart: until it is drawn the others wait. */
+  first?: boolean;
 }
 
 interface State {
@@ -30,22 +32,34 @@ interface State {
   running: AbortController | null;
 }
 
+/** So long the others wait for the first chart at most: a slow answer must not hold up the rest. */
+const FIRST_WAIT_MS = 200;
+
 /** How soon a server without any points yet is asked again. */
 const YOUNG_REFRESH = 2;
 
 export class LivePage {
+  /**
+   * Whether the first chart is drawn. A browser that has just started draws a page of a dozen charts in half a second,
+   * and the reader would see nothing of it before the end: so one chart comes first, then the rest.
+   */
+  readonly opened = signal(false);
   private tasks = new Map<Task, State>();
   private scheduled = false;
   private timer: ReturnType<typeof setTimeout> | undefined;
+  private opening: ReturnType<typeof setTimeout> | undefined;
   private last = 0;
   private stops: (() => void)[];
 
   constructor() {
     let first = true;
+    let shown = instance.peek();
     const watch = effect(() => {
       rangeKey.value;
-      server.value;
-      if (!first) this.changed();
+      interval.value;
+      const other = instance.value !== shown;
+      shown = instance.value;
+      if (!first) this.changed(other);
       first = false;
     });
     const pace = effect(() => {
@@ -58,6 +72,8 @@ export class LivePage {
   }
 
   add(task: Task): () => void {
+    if (task.first && !this.opened.peek())
+      this.opening ??= setTimeout(() => this.open(), FIRST_WAIT_MS);
     this.tasks.set(task, { due: true, running: null });
     this.schedule();
     return () => {
@@ -92,13 +108,15 @@ export class LivePage {
 
   close(): void {
     clearTimeout(this.timer);
+    clearTimeout(this.opening);
     for (const stop of this.stops) stop();
     for (const state of this.tasks.values()) state.running?.abort();
     this.tasks.clear();
   }
 
-  private changed(): void {
-    for (const task of this.tasks.keys()) if (task.ranged) this.restart(task);
+  /** Another range concerns what is drawn over it; another server concerns everything. */
+  private changed(all: boolean): void {
+    for (const task of this.tasks.keys()) if (all || task.ranged) this.restart(task);
   }
 
   private arm(): void {
@@ -121,10 +139,23 @@ export class LivePage {
     queueMicrotask(() => {
       this.scheduled = false;
       const ordered = [...this.tasks].sort(([a], [b]) => a.rank - b.rank);
-      for (const [task, state] of ordered) {
+      const first = this.opened.peek()
+        ? []
+        : ordered.filter(([task]) => task.first && task.visible);
+      if (first.length === 0 && !this.opened.peek()) this.open();
+      for (const [task, state] of first.length > 0 ? first : ordered) {
         if (state.due && task.visible && !state.running) this.start(task, state);
       }
     });
+  }
+
+  /** The first chart is there, or will not be soon, or the page has none: now the rest. */
+  private open(): void {
+    clearTimeout(this.opening);
+    this.opening = undefined;
+    if (this.opened.peek()) return;
+    this.opened.value = true;
+    this.schedule();
   }
 
   private start(task: Task, state: State): void {
@@ -133,6 +164,9 @@ export class LivePage {
     state.running = controller;
     void task.run(controller.signal).finally(() => {
       if (state.running === controller) state.running = null;
+      // In the frame after the one that shows it.
+      if (task.first && !this.opened.peek())
+        requestAnimationFrame(() => setTimeout(() => this.open()));
       if (state.due) this.schedule();
     });
   }
@@ -174,12 +208,25 @@ export function useTask(task: Task, element: RefObject<HTMLElement | null>): voi
   }, [page, task, element]);
 }
 
-/** Fills in what a query leaves open: `$host` (the matchers of the server) and `$rate` (the window of rate). */
-export function fill(expr: string, step: number, instance: string): string {
-  const host = instance
-    ? `job="node-exporter",instance=${JSON.stringify(instance)}`
+/**
+ * Fills in what a query leaves open: `$host` (the matchers of the server), `$containers` (those of its
+ * containers, which have another port in `instance`) and `$rate` (the window of rate).
+ */
+export function fill(expr: string, step: number, server: string): string {
+  const host = server
+    ? `job="node-exporter",instance=${JSON.stringify(server)}`
     : 'job="node-exporter"';
-  return expr.replaceAll('$host', host).replaceAll('$rate', `${rateWindow(step)}s`);
+  return expr
+    .replaceAll('$host', host)
+    .replaceAll('$containers', containersOf(server))
+    .replaceAll('$rate', `${rateWindow(step, interval.peek())}s`);
+}
+
+function containersOf(server: string): string {
+  const all = 'job="cadvisor",name!=""';
+  if (server === '') return all;
+  const name = server.replace(/:\d+$/, '').replace(/[.+*?()[\]{}|\\^$]/g, '\\$&');
+  return `${all},instance=~${JSON.stringify(`${name}(:[0-9]+)?`)}`;
 }
 
 /** The label that tells the parts of a joined query apart. */
@@ -205,6 +252,30 @@ export function split<T extends { metric: Labels }>(answer: T[], count: number):
   return parts;
 }
 
+/** Answers that were asked for before there was a page, by their question. */
+const early = new Map<string, Promise<Answer<Row[]>>>();
+
+function question(expr: string, grid: Grid): string {
+  return `${grid.start} ${grid.end} ${grid.step} ${expr}`;
+}
+
+/**
+ * Asks what the first chart will ask, so that the server answers while the browser still builds the page. When the
+ * guess at the question was wrong, the chart asks for itself and this answer is dropped.
+ */
+export async function askEarly(expr: string, grid: Grid): Promise<void> {
+  const asked = queryRange(expr, grid, new AbortController().signal);
+  early.set(question(expr, grid), asked);
+  // Who takes the answer hears of the failure.
+  await asked.catch(() => undefined);
+}
+
+function askOnce(expr: string, grid: Grid, signal: AbortSignal): Promise<Answer<Row[]>> {
+  const asked = early.get(question(expr, grid));
+  early.clear();
+  return asked ?? queryRange(expr, grid, signal);
+}
+
 /** A range query that remembers its last answer and asks only for what is new. */
 export class RangeQuery {
   private kept: { expr: string; grid: Grid; rows: Row[] } | null = null;
@@ -219,7 +290,7 @@ export class RangeQuery {
       const fresh = await queryRange(expr, part, signal);
       rows = merge(kept.rows, kept.grid, fresh.data, part, grid);
     } else {
-      rows = (await queryRange(expr, grid, signal)).data;
+      rows = (await askOnce(expr, grid, signal)).data;
     }
     this.kept = { expr, grid, rows };
     return rows;

@@ -11,15 +11,21 @@ export interface Loaded<T> {
   error: ApiError | null;
 }
 
-/** Runs `load` with every refresh. The last good answer stays while one fails. `load` must not change. */
-export function useLoaded<T>(load: (signal: AbortSignal) => Promise<T>): Signal<Loaded<T>> {
+/**
+ * Runs `load` with every refresh, and where it is `ranged` when the range changes. The last good
+ * answer stays while one fails. `load` must not change.
+ */
+export function useLoaded<T>(
+  load: (signal: AbortSignal) => Promise<T>,
+  ranged = false,
+): Signal<Loaded<T>> {
   const state = useSignal<Loaded<T>>({ data: null, error: null });
   const nowhere = useRef<HTMLElement>(null);
   const task = useMemo<Task>(
     () => ({
       visible: true,
       rank: 0,
-      ranged: false,
+      ranged,
       async run(signal) {
         try {
           state.value = { data: await load(signal), error: null };
@@ -28,7 +34,7 @@ export function useLoaded<T>(load: (signal: AbortSignal) => Promise<T>): Signal<
         }
       },
     }),
-    [state, load],
+    [state, load, ranged],
   );
   useTask(task, nowhere);
   return state;

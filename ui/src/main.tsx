@@ -5,6 +5,7 @@ import './style/frame.css';
 import './style/panels.css';
 import { render } from 'preact';
 import { App } from './app';
+import { askFirst } from './pages/overview';
 import { loadHosts, loadServer } from './server';
 import { startTheme } from './theme';
 import { go, route } from './url';
@@ -28,6 +29,7 @@ function followLinks(): void {
   });
 }
 
+if (route.peek().path === '/') void askFirst();
 startTheme();
 followLinks();
 const never = new AbortController().signal;

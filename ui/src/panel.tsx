@@ -5,21 +5,34 @@
 
 import { type Signal, useSignal } from '@preact/signals';
 import type { RefObject } from 'preact';
-import { useEffect, useMemo, useRef } from 'preact/hooks';
+import { useContext, useEffect, useMemo, useRef } from 'preact/hooks';
 import { ApiError, get, isAbort, now, query, type Row } from './api';
 import { Chart } from './chart/chart';
 import type { Look, Window } from './chart/plot';
-import { fill, join, type LivePage, RangeQuery, split, type Task, usePage, useTask } from './live';
+import { MarksContext } from './events';
+import {
+  askEarly,
+  fill,
+  join,
+  type LivePage,
+  RangeQuery,
+  split,
+  type Task,
+  usePage,
+  useTask,
+} from './live';
 import { type Frame, type Line, labelKey, nameOf, type Role } from './series';
-import { firstPointsIn, host } from './server';
+import { firstPointsIn, host, instance, interval } from './server';
 import { chooseStep, type Grid, gridOf, moment, rangeEnds } from './time';
-import { pageHref, range, route, server, setRange } from './url';
+import { pageHref, range, route, setRange } from './url';
 
 export interface QuerySpec {
   expr: string;
   /** Name of each series; `{{label}}` stands for a label's value. */
   name: string;
   role?: Role;
+  /** The palette index, where what is drawn has a colour of its own. */
+  tint?: number;
   /** Drawn below zero. */
   below?: boolean;
 }
@@ -35,6 +48,8 @@ export interface PanelSpec {
   queries: QuerySpec[];
   /** Names that come first, in this order; the others follow by the alphabet. */
   order?: string[];
+  /** Drawn before everything else of the page. */
+  first?: true;
   /** The metric whose absence explains an empty panel, and what to do when it is absent. */
   metric: string;
   absent: string;
@@ -70,8 +85,25 @@ function toLines(spec: QuerySpec, rows: Row[], order: string[]): Line[] {
       values: sign < 0 ? row.values.map((v) => (v === null ? null : -v)) : row.values,
       role: spec.role ?? 'value',
       sign: sign as 1 | -1,
+      tint: spec.tint,
     }))
     .sort((a, b) => place(a.name, order) - place(b.name, order) || a.name.localeCompare(b.name));
+}
+
+/** A panel's queries as one. */
+function questionOf(spec: PanelSpec, grid: Grid): string {
+  return join(spec.queries.map((part) => fill(part.expr, grid.step, instance.peek())));
+}
+
+function gridFor(at: number, width_px: number): Grid {
+  const ends = rangeEnds(range.peek(), at);
+  return gridOf(range.peek(), at, chooseStep(ends.to - ends.from, width_px, interval.peek()));
+}
+
+/** Asks what the panel will ask once it is drawn `width_px` wide. */
+export function askAhead(spec: PanelSpec, width_px: number): Promise<void> {
+  const grid = gridFor(now(), width_px);
+  return askEarly(questionOf(spec, grid), grid);
 }
 
 /** Asks a panel's queries as one. */
@@ -82,22 +114,19 @@ function panelTask(
 ): Task {
   const asked = new RangeQuery();
   const load = async (grid: Grid, signal: AbortSignal): Promise<Line[]> => {
-    const exprs = spec.queries.map((part) => fill(part.expr, grid.step, server.peek()));
-    const parts = split(await asked.load(join(exprs), grid, signal), exprs.length);
+    const answer = await asked.load(questionOf(spec, grid), grid, signal);
+    const parts = split(answer, spec.queries.length);
     return spec.queries.flatMap((part, i) => toLines(part, parts[i] ?? [], spec.order ?? []));
   };
   return {
     visible: false,
     rank: 1,
     ranged: true,
+    first: spec.first === true,
     async run(signal) {
       const at = now();
       const ends = rangeEnds(range.peek(), at);
-      const grid = gridOf(
-        range.peek(),
-        at,
-        chooseStep(ends.to - ends.from, element.current?.clientWidth ?? 600),
-      );
+      const grid = gridFor(at, element.current?.clientWidth ?? 600);
       // The new range shows at once, with what is there, while its points are on their way.
       state.value = { ...state.peek(), window: ends, loading: true };
       try {
@@ -127,8 +156,10 @@ export async function explain(metric: string, absent: string, signal: AbortSigna
     ['limit', '1'],
   ];
   const known = await get<unknown[]>('/api/v1/series', params, signal);
-  if (known.length === 0) return { text: `No metric ${metric}. ${absent}` };
-  const up = await query(fill('up{$host}', 15, server.peek()), now(), signal);
+  // A whole selector says nothing to a reader; what its absence means does.
+  if (known.length === 0)
+    return { text: metric.includes('{') ? absent : `No metric ${metric}. ${absent}` };
+  const up = await query(fill('up{$host}', 15, instance.peek()), now(), signal);
   if (up.data.length > 0 && up.data.every((s) => s.value === 0)) {
     return {
       text: 'The source is down: its last scrape failed. Its error stands with the targets.',
@@ -175,6 +206,7 @@ export const CHART_HEIGHT = 190;
 export function Panel({ spec }: { spec: PanelSpec }) {
   const element = useRef<HTMLElement>(null);
   const state = usePanel(spec, element);
+  const marks = useContext(MarksContext).value;
   const { frame, window, error, loading, why } = state.value;
   const drawn = frame?.lines.some((l) => l.role !== 'limit') === true;
   return (
@@ -199,6 +231,7 @@ export function Panel({ spec }: { spec: PanelSpec }) {
           window={window}
           height={CHART_HEIGHT}
           rows={spec.rows}
+          marks={marks}
         />
       ) : (
         <div class="void" style={{ height: `${CHART_HEIGHT + (spec.rows + 1) * 20 + 4}px` }}>

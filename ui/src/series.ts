@@ -21,6 +21,8 @@ export interface Line {
   role: Role;
   /** -1 for a line that is drawn below zero; its values are negative and are shown without their sign. */
   sign: 1 | -1;
+  /** The palette index, where the thing that is drawn has a colour of its own. */
+  tint?: number | undefined;
 }
 
 export interface Frame {

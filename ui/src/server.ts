@@ -2,12 +2,16 @@
 
 import { computed, signal } from '@preact/signals';
 import { get, now, query, type Sample } from './api';
-import { SCRAPE_INTERVAL } from './time';
+import { DEFAULT_INTERVAL } from './time';
 import { server } from './url';
 
 /** Start of the server in seconds since the epoch; null until it is known. */
 export const startTime = signal<number | null>(null);
 export const hosts = signal<Sample[]>([]);
+/** Seconds between two collections of the server's own sources. */
+export const interval = signal(DEFAULT_INTERVAL);
+/** Name of the machine that the server itself runs on; empty until it is known. */
+export const hostname = signal('');
 
 /** The host the page shows: the one that the URL names, else the first. */
 export const host = computed(() => {
@@ -15,12 +19,35 @@ export const host = computed(() => {
   return named ?? hosts.value[0] ?? null;
 });
 
+/**
+ * The `instance` that queries are asked of: empty while there is one host alone, so that the first
+ * questions need not wait for its name.
+ */
+export const instance = computed(() =>
+  hosts.value.length < 2 && server.value === ''
+    ? ''
+    : (host.value?.metric.instance ?? server.value),
+);
+
+/** Whether the page shows the machine that the server runs on, whose containers it knows by itself. */
+export const isLocal = computed(
+  () =>
+    host.value === null || hostname.value === '' || host.value.metric.nodename === hostname.value,
+);
+
+interface RuntimeInfo {
+  startTime?: string;
+  collectionIntervalMs?: number;
+  hostname?: string;
+}
+
 export async function loadServer(signal: AbortSignal): Promise<void> {
-  const about = await get<{ startTime?: string }>('/api/v1/status/runtimeinfo', [], signal).catch(
-    () => null,
-  );
+  const about = await get<RuntimeInfo>('/api/v1/status/runtimeinfo', [], signal).catch(() => null);
   const started = Date.parse(about?.startTime ?? '');
   if (!Number.isNaN(started)) startTime.value = started / 1000;
+  hostname.value = about?.hostname ?? '';
+  const every = (about?.collectionIntervalMs ?? 0) / 1000;
+  if (every >= 1) interval.value = every;
 }
 
 export async function loadHosts(signal: AbortSignal): Promise<void> {
@@ -33,11 +60,11 @@ export async function loadHosts(signal: AbortSignal): Promise<void> {
 /** Seconds until charts have points: a rate needs two collections, the first being at the start. */
 export function firstPointsIn(at: number): number {
   if (startTime.value === null) return 0;
-  return Math.max(0, Math.ceil(startTime.value + SCRAPE_INTERVAL + 2 - at));
+  return Math.max(0, Math.ceil(startTime.value + interval.value + 2 - at));
 }
 
 /** Whether the server is so new that missing points are no fault. */
 export function isYoung(): boolean {
   const started = startTime.peek();
-  return started !== null && now() < started + 2.5 * SCRAPE_INTERVAL;
+  return started !== null && now() < started + 2.5 * interval.peek();
 }

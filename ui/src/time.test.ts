@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import {
   chooseStep,
+  DEFAULT_INTERVAL,
   formatDuration,
   fromInput,
   gridLength,
@@ -8,7 +9,6 @@ import {
   parseDuration,
   rangeWords,
   rateWindow,
-  SCRAPE_INTERVAL,
   spell,
   timeTicks,
   toInput,
@@ -55,7 +55,7 @@ describe('the step follows the width', () => {
   test('no range costs more points than another', () => {
     for (const seconds of [300, 3600, 86_400, 30 * 86_400, 365 * 86_400, 10 * 365 * 86_400]) {
       const step = chooseStep(seconds, 700);
-      expect(step).toBeGreaterThanOrEqual(SCRAPE_INTERVAL);
+      expect(step).toBeGreaterThanOrEqual(DEFAULT_INTERVAL);
       expect(seconds / step).toBeLessThanOrEqual(350);
     }
   });

@@ -15,8 +15,8 @@ export interface Grid {
   step: number;
 }
 
-/** How often the server reads its own sources; a finer step would only repeat points. */
-export const SCRAPE_INTERVAL = 15;
+/** How often a server reads its own sources, until it says so itself; a finer step would only repeat points. */
+export const DEFAULT_INTERVAL = 15;
 
 export const PRESETS: { text: string; seconds: number; words: string }[] = [
   { text: '5m', seconds: 300, words: 'Last 5 minutes' },
@@ -87,16 +87,16 @@ export function rangeWords(range: Range): string {
 }
 
 const STEPS = [
-  1, 5, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 21_600, 43_200, 86_400,
+  1, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 21_600, 43_200, 86_400,
 ];
 
 /**
  * The step that gives a chart about one point for every two pixels. A year therefore costs what an
  * hour costs, and no step is finer than the data.
  */
-export function chooseStep(seconds: number, width_px: number): number {
+export function chooseStep(seconds: number, width_px: number, interval = DEFAULT_INTERVAL): number {
   const points = Math.max(30, Math.floor(width_px / 2));
-  const wanted = Math.max(SCRAPE_INTERVAL, seconds / points);
+  const wanted = Math.max(interval, seconds / points);
   const nice = STEPS.find((step) => step >= wanted);
   return nice ?? Math.ceil(wanted / 86_400) * 86_400;
 }
@@ -115,8 +115,8 @@ export function gridLength(grid: Grid): number {
  * The window of `rate` for a step: it must hold two samples even when one scrape was late, and it
  * must not leave samples between two points unseen.
  */
-export function rateWindow(step: number): number {
-  return Math.max(4 * SCRAPE_INTERVAL, step + SCRAPE_INTERVAL);
+export function rateWindow(step: number, interval = DEFAULT_INTERVAL): number {
+  return Math.max(4 * interval, step + interval);
 }
 
 const two = (n: number): string => String(n).padStart(2, '0');

@@ -41,6 +41,10 @@ function check(name, good, detail = '') {
   console.log(`${good ? 'ok    ' : 'FAILED'} ${name}${detail === '' ? '' : `: ${detail}`}`);
 }
 
+function inMs(times) {
+  return `${times.map((ms) => ms.toFixed(0)).join(', ')} ms`;
+}
+
 function measured(name, value) {
   console.log(`       ${name}: ${value}`);
 }
@@ -338,6 +342,18 @@ async function bad(browser) {
   await closing('bad', visit);
 }
 
+/** The time to the first chart for somebody who has never been here: nothing of ours is in the browser's cache. */
+async function firstVisit(browser) {
+  const context = await browser.newContext({ viewport: LOOKS[0].viewport });
+  const page = await context.newPage();
+  await page.addInitScript(watchInside);
+  await page.goto(`${BASE}/?range=1h`);
+  await page.waitForFunction(() => window.seen.firstChart !== null);
+  const time = await page.evaluate(() => window.seen.firstChart);
+  await context.close();
+  return time;
+}
+
 async function cost(browser) {
   const context = await browser.newContext({ viewport: LOOKS[0].viewport });
   const page = await context.newPage();
@@ -350,9 +366,12 @@ async function cost(browser) {
   client.on('Network.loadingFinished', (e) => {
     if (!(urls.get(e.requestId) ?? '').includes('/api/')) bytes += e.encodedDataLength;
   });
+  // The browser's own start (processes, fonts) is no part of ours, so the first of these is printed apart.
+  const first = [];
+  for (let i = 0; i < 6; i += 1) first.push(await firstVisit(browser));
+  const [started = 0, ...cold] = first;
   await page.goto(`${BASE}/?range=1h`);
   await page.waitForFunction(() => window.seen.firstChart !== null);
-  const cold = await page.evaluate(() => window.seen.firstChart);
   const warm = [];
   for (let i = 0; i < 5; i += 1) {
     await page.reload();
@@ -360,13 +379,17 @@ async function cost(browser) {
     warm.push(await page.evaluate(() => window.seen.firstChart));
   }
   // Times depend on what else the machine does, so they are printed and not judged.
-  measured('first chart, first visit', `${cold.toFixed(0)} ms (wanted: 300)`);
-  measured('first chart, later visits', `${warm.map((ms) => ms.toFixed(0)).join(', ')} ms`);
+  measured('first chart, first visits', `${inMs(cold)} (wanted: 300)`);
+  measured('first chart, first visit of a browser just started', inMs([started]));
+  measured('first chart, later visits', inMs(warm));
   measured(
     'first load with headers',
     `${bytes} bytes as served, five reloads included where not cached`,
   );
-  check('cost: a first chart comes on every visit', cold > 0 && warm.every((ms) => ms > 0));
+  check(
+    'cost: a first chart comes on every visit',
+    [...first, ...warm].every((ms) => ms > 0),
+  );
   await context.close();
 }
 

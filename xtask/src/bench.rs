@@ -3,11 +3,13 @@
 //! - `ingest`: 40 M samples of 14,000 series by remote write over two connections: time, CPU, memory, disk.
 //! - `query`: dashboard queries over those samples: the median of ten.
 //! - `memory`: a host watched for some minutes (`--minutes N`): memory and CPU.
+//! - `containers`: 50 and 100 real containers (`--counts`), collected every second (`--interval`) so many times (`--rounds`).
 //!
 //! `--only ENGINE` measures one; `--steps N` shortens the first two (2858 steps of 15 s are the whole).
 //!
 //! The requests are made once, before any server starts, and read from a file while it is measured.
 
+mod containers;
 mod load;
 mod process;
 
@@ -81,8 +83,9 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
                 .context("--minutes wants a number")?;
             memory(&engines, minutes)
         }
+        Some("containers") => containers::run(args),
         _ => bail!(
-            "usage: cargo xtask bench ingest|query|memory [--peers] [--only ENGINE] [--steps N] [--minutes N]"
+            "usage: cargo xtask bench ingest|query|memory|containers [--peers] [--only ENGINE] [--steps N] [--minutes N]"
         ),
     }
 }

@@ -3,6 +3,7 @@
 //! [`CASES`] is the table; a case is a name and a function. A case that lacks something (root, a peer) says so and is
 //! skipped by name; in CI it fails.
 
+pub(crate) mod containers;
 mod disk;
 mod grafana;
 mod host;
@@ -111,12 +112,85 @@ const CASES: &[Case] = &[
         name: "what Grafana asks is answered as by Prometheus",
         run: grafana::same_as_prometheus,
     },
+    Case {
+        name: "known amounts of CPU, memory, network and disk come out of PromQL",
+        run: containers::figures::amounts,
+    },
+    Case {
+        name: "an OOM kill is a metric, a mark and a counter",
+        run: containers::life::oom_kill,
+    },
+    Case {
+        name: "a crash loop shows restarts and exits with their code",
+        run: containers::life::crash_loop,
+    },
+    Case {
+        name: "a paused container keeps its metrics",
+        run: containers::life::pause,
+    },
+    Case {
+        name: "a renamed container goes on under its new name alone",
+        run: containers::life::rename,
+    },
+    Case {
+        name: "a stopped container's series end within two ticks",
+        run: containers::life::stop_and_start,
+    },
+    Case {
+        name: "an unhealthy container is one in state, metric and mark",
+        run: containers::life::unhealthy,
+    },
+    Case {
+        name: "a redeployed service keeps its app",
+        run: containers::apps::redeploy,
+    },
+    Case {
+        name: "a swarm service is one app, and its replicas sum",
+        run: containers::apps::swarm,
+    },
+    Case {
+        name: "a compose project is apps of one project",
+        run: containers::apps::compose,
+    },
+    Case {
+        name: "a killed engine stops nothing but itself",
+        run: containers::engine::restart,
+    },
+    Case {
+        name: "without permission for Docker there is one warning and the host",
+        run: containers::engine::no_permission,
+    },
+    Case {
+        name: "64 open files are enough for twelve containers",
+        run: containers::engine::few_files,
+    },
+    Case {
+        name: "masthead agent serves host and containers",
+        run: containers::engine::agent,
+    },
+    Case {
+        name: "100 containers come and go within two ticks",
+        run: containers::crowd::hundred,
+    },
+    Case {
+        name: "cAdvisor's dashboards fill",
+        run: containers::dashboards::fill,
+    },
 ];
 
-/// The chore: `e2e [TEXT]` builds the binary and runs the cases whose name has TEXT in it.
+/// The chore: `e2e [--debug] [TEXT]` builds the binary and runs the cases whose name has TEXT in it; `--debug` takes the debug
+/// build, for those who write cases.
 pub(crate) fn run(args: &[String]) -> Result<()> {
-    shell::run(shell::cargo().args(["build", "--release", "--locked", "-p", "masthead"]))?;
-    let tally = run_cases(args.first().map_or("", String::as_str));
+    let (flags, words): (Vec<&String>, Vec<&String>) = args.iter().partition(|word| word.starts_with("--"));
+    match flags.as_slice() {
+        [] => shell::run(shell::cargo().args(["build", "--release", "--locked", "-p", "masthead"]))?,
+        [flag] if *flag == "--debug" => {
+            shell::use_debug_binary();
+            shell::run(shell::cargo().args(["build", "--locked", "-p", "masthead"]))?;
+        }
+        _ => bail!("usage: cargo xtask e2e [--debug] [TEXT]"),
+    }
+    let tally = run_cases(words.first().map_or("", |word| word.as_str()));
     println!("{tally}");
     if tally.is_failure() {
         bail!("not everything held");

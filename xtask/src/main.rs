@@ -11,6 +11,8 @@
 
 mod bench;
 mod differential;
+mod docker;
+mod docs;
 mod e2e;
 mod http;
 mod peers;
@@ -69,13 +71,13 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "e2e",
-        usage: "e2e [TEXT]",
+        usage: "e2e [--debug] [TEXT]",
         about: "only the end-to-end cases whose name has TEXT in it",
         run: e2e::run,
     },
     Command {
         name: "bench",
-        usage: "bench ingest|query|memory [--peers]",
+        usage: "bench ingest|query|memory|containers [--peers]",
         about: "measure Masthead, and with --peers Prometheus and VictoriaMetrics on the same work",
         run: bench::run,
     },

@@ -59,6 +59,11 @@ const PACKAGES: &[Package] = &[
         name: "prometheus-pushgateway",
         programs: &[("prometheus-pushgateway", "pushgateway")],
     },
+    // No peer, but had the same way: compose projects of the tests are made by the real compose.
+    Package {
+        name: "docker-compose",
+        programs: &[("docker-compose", "docker-compose")],
+    },
 ];
 
 /// The chore: fetches what is missing and prints what there is.

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 
 use anyhow::{Context, Result, bail};
@@ -21,9 +22,21 @@ pub(crate) fn target_dir() -> PathBuf {
     }
 }
 
-/// The release binary that the end-to-end steps and the benchmarks run.
+/// The binary that the end-to-end steps and the benchmarks run: the release build, but for [`use_debug_binary`].
 pub(crate) fn release_binary() -> PathBuf {
-    target_dir().join("release").join("masthead")
+    let profile = if DEBUG_BINARY.load(Ordering::Relaxed) {
+        "debug"
+    } else {
+        "release"
+    };
+    target_dir().join(profile).join("masthead")
+}
+
+static DEBUG_BINARY: AtomicBool = AtomicBool::new(false);
+
+/// From now on the debug build is run, which takes seconds to make instead of minutes.
+pub(crate) fn use_debug_binary() {
+    DEBUG_BINARY.store(true, Ordering::Relaxed);
 }
 
 /// Does the run count as continuous integration, where a missing thing is a failure?

@@ -150,14 +150,9 @@ fn start(options: &UpOptions, address: SocketAddr, retention_bytes: u64) -> anyh
     let host_options = host::collect_options(&options.config);
     let interval_ms = i64::try_from(options.config.masthead.collect.interval.as_millis())?;
     let scrapes = scrape::Manager::start(&options.config, &sink, &targets)?;
-    let containers = containers::set_up(&options.config, &options.data_dir, options.retention_ms);
     let watching = CancellationToken::new();
-    if let Some(containers) = &containers {
-        containers.watch(
-            options.config.masthead.containers.docker.clone(),
-            watching.clone(),
-        );
-    }
+    let marks = containers::marks(&options.data_dir, options.retention_ms);
+    let containers = containers::set_up(&options.config, marks, &watching);
     let host = host::HostThread::start(
         host::Sources {
             containers: containers.clone(),

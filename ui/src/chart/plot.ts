@@ -14,6 +14,7 @@ import { shade } from '../theme';
 import { timeTicks } from '../time';
 import { formatTicks, tickSteps, type Unit } from '../units';
 import { zoomBack, zoomTo } from '../url';
+import { groupMarks, type Mark, type MarkGroup, type MarkKind, nearest } from './marks';
 
 export interface Look {
   kind: 'line' | 'stack';
@@ -31,15 +32,32 @@ export interface Window {
   to: number;
 }
 
-/** Every line's palette index, by name. */
+/** Every line's palette index, by name. A line with a colour of its own keeps it. */
 export function lineColours(lines: Line[]): Map<string, number> {
-  return assign(lines.filter((line) => line.role !== 'limit').map((line) => line.name));
+  const values = lines.filter((line) => line.role !== 'limit');
+  const colours = assign(values.filter((l) => l.tint === undefined).map((l) => l.name));
+  for (const { name, tint } of values) if (tint !== undefined) colours.set(name, tint);
+  return colours;
+}
+
+/** Marks nearer than this are drawn as one, and the cursor finds a mark from this far; in CSS pixels. */
+const MARK_GAP = 7;
+
+/** What the cursor of a plot is at. */
+export interface Cursor {
+  at: number | null;
+  /** From the left edge of the plot's element, in CSS pixels. */
+  left: number;
+  group: MarkGroup | null;
 }
 
 export class Plot {
   private readonly u: uPlot;
   private window: Window;
   private lines: Line[];
+  private marks: Mark[] = [];
+  /** As drawn last, in CSS pixels within the plotting area. */
+  private groups: MarkGroup[] = [];
 
   constructor(
     into: HTMLElement,
@@ -48,7 +66,7 @@ export class Plot {
     private readonly look: Look,
     private readonly colours: Map<string, number>,
     window: Window,
-    onCursor: (at: number | null) => void,
+    onCursor: (cursor: Cursor) => void,
   ) {
     this.window = window;
     this.lines = frame.lines;
@@ -59,6 +77,13 @@ export class Plot {
     this.window = window;
     this.lines = frame.lines;
     this.u.setData(this.columns(frame));
+  }
+
+  /** Draws these moments as vertical lines; they must rise in time. */
+  mark(marks: Mark[]): void {
+    if (marks.length === 0 && this.marks.length === 0) return;
+    this.marks = marks;
+    this.u.redraw(false, true);
   }
 
   resize(width: number, height: number): void {
@@ -107,7 +132,7 @@ export class Plot {
   private options(
     width: number,
     height: number,
-    onCursor: (at: number | null) => void,
+    onCursor: (cursor: Cursor) => void,
   ): uPlot.Options {
     return {
       width,
@@ -136,7 +161,8 @@ export class Plot {
       series: [{}, ...this.lines.map((line) => this.series(line))],
       bands: this.bands(),
       hooks: {
-        setCursor: [(u) => onCursor(u.cursor.idx ?? null)],
+        drawAxes: [(u) => this.drawMarks(u)],
+        setCursor: [(u) => onCursor(this.cursorOf(u))],
         setSelect: [(u) => this.select(u)],
       },
     };
@@ -149,6 +175,37 @@ export class Plot {
     u.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
     // Shorter than this there is nothing between two scrapes to see.
     if (to - from >= 30) zoomTo(from, to);
+  }
+
+  private cursorOf(u: uPlot): Cursor {
+    const within = u.cursor.left ?? -10;
+    const group = within < 0 ? null : nearest(this.groups, within, MARK_GAP);
+    const edge = u.bbox.left / devicePixelRatio;
+    return { at: u.cursor.idx ?? null, left: edge + (group?.at ?? within), group };
+  }
+
+  /** Under the lines, so that a mark never hides a value. */
+  private drawMarks(u: uPlot): void {
+    const seen = this.marks.filter((m) => m.time >= this.window.from && m.time <= this.window.to);
+    this.groups = groupMarks(seen, (time) => u.valToPos(time, 'x'), MARK_GAP);
+    const { ctx, bbox } = u;
+    const ratio = devicePixelRatio;
+    ctx.save();
+    ctx.lineWidth = ratio;
+    for (const group of this.groups) {
+      const x = Math.round(bbox.left + group.at * ratio) + 0.5;
+      ctx.strokeStyle = markInk(group.kind);
+      ctx.fillStyle = ctx.strokeStyle;
+      ctx.globalAlpha = group.kind === 'quiet' ? 0.35 : 0.7;
+      ctx.setLineDash([2 * ratio, 3 * ratio]);
+      ctx.beginPath();
+      ctx.moveTo(x, bbox.top);
+      ctx.lineTo(x, bbox.top + bbox.height);
+      ctx.stroke();
+      ctx.globalAlpha = 1;
+      drawHead(ctx, group.kind, x, bbox.top - 5 * ratio, 4 * ratio);
+    }
+    ctx.restore();
   }
 
   private yRange(low: number | null, high: number | null): [number, number] {
@@ -222,6 +279,33 @@ export class Plot {
       };
     });
   }
+}
+
+function markInk(kind: MarkKind): string {
+  const ink = INK[shade.peek()];
+  if (kind === 'bad') return ink.bad;
+  return kind === 'deploy' ? ink.accent : ink.text;
+}
+
+/** The head tells the kinds apart without colour: a flag down, a diamond, a dot. */
+function drawHead(
+  ctx: CanvasRenderingContext2D,
+  kind: MarkKind,
+  x: number,
+  y: number,
+  size: number,
+): void {
+  ctx.beginPath();
+  if (kind === 'quiet') ctx.arc(x, y, size * 0.6, 0, 2 * Math.PI);
+  else {
+    ctx.moveTo(x - size, kind === 'bad' ? y : y - size);
+    if (kind === 'bad') ctx.lineTo(x, y - size);
+    else ctx.lineTo(x + size, y - size);
+    if (kind === 'bad') ctx.lineTo(x + size, y);
+    ctx.lineTo(x, y + size);
+  }
+  ctx.closePath();
+  ctx.fill();
 }
 
 function loners(values: ArrayLike<number | null | undefined>): number[] {

@@ -26,13 +26,16 @@ export function paths(values: (number | null)[], top: number): { line: string; a
 export function Sparkline({
   values,
   max,
+  tint = 0,
 }: {
   values: (number | null)[];
   max?: number | undefined;
+  /** The palette index. */
+  tint?: number;
 }) {
   const highest = Math.max(0, ...values.map((v) => v ?? 0));
   const { line, area } = paths(values, (max ?? highest * 1.1) || 1);
-  const stroke = colour(0, shade.value);
+  const stroke = colour(tint, shade.value);
   return (
     <svg
       class="spark"

@@ -1,10 +1,13 @@
-/** Search over pages and metrics. `/` opens it from anywhere that is not a text field. */
+/** Search over pages, apps, containers, servers and metrics. `/` opens it from anywhere that is not a text field. */
 
 import { type Signal, signal, useSignal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
-import { get, isAbort } from '../api';
-import { PAGES } from '../pages/table';
-import { go, pageHref, route } from '../url';
+import { get, isAbort, type Sample } from '../api';
+import { appHref } from '../apps/cells';
+import { type Container, loadInventory } from '../containers';
+import { NAV } from '../pages/table';
+import { hosts } from '../server';
+import { go, href, pageHref, route } from '../url';
 import { Icon, type IconName } from './icons';
 
 interface Hit {
@@ -63,50 +66,95 @@ function rank(name: string, word: string): number {
   return name.toLowerCase().startsWith(word) ? 0 : 1;
 }
 
-function hits(text: string, metrics: string[]): Hit[] {
+/** What can be found besides the pages. */
+export interface Known {
+  metrics: string[];
+  containers: Container[];
+  hosts: Sample[];
+}
+
+/** Each kind has so many places, so that a thousand metrics do not hide the one app that is meant. */
+const MOST_APPS = 8;
+const MOST_CONTAINERS = 6;
+
+export function hits(text: string, known: Known): Hit[] {
   const params = route.peek().params;
   const words = text.toLowerCase().trim();
-  const pages = PAGES.filter((p) => `${p.title} ${p.about}`.toLowerCase().includes(words)).map(
+  const pages = NAV.filter((p) => `${p.title} ${p.about}`.toLowerCase().includes(words)).map(
     (p): Hit => ({ icon: p.icon, title: p.title, about: p.about, href: pageHref(p.path, params) }),
   );
   if (words === '') return pages;
-  const names = pick(metrics, words, MOST_HITS).map(
-    (name): Hit => ({
-      icon: 'explore',
-      title: name,
-      about: 'metric',
-      href: pageHref('/explore', params, [['q', name]]),
-    }),
+  const apps = pick([...new Set(known.containers.map((c) => c.app))], words, MOST_APPS);
+  // The only container of an app that has its name is found as the app.
+  const single = known.containers.filter((c) => c.name !== c.app);
+  const containers = pick([...new Set(single.map((c) => c.name))], words, MOST_CONTAINERS);
+  const appOf = new Map(known.containers.map((c) => [c.name, c.app]));
+  const servers = known.hosts.filter((h) =>
+    `${h.metric.nodename} ${h.metric.instance}`.toLowerCase().includes(words),
   );
-  return [...pages, ...names];
+  const metrics = pick(known.metrics, words, MOST_HITS);
+  return [
+    ...apps.map((name): Hit => ({ icon: 'apps', title: name, about: 'app', href: appHref(name) })),
+    ...pages,
+    ...containers.map(
+      (name): Hit => ({
+        icon: 'container',
+        title: name,
+        about: 'container',
+        href: appHref(appOf.get(name) ?? name, name),
+      }),
+    ),
+    ...servers.map(({ metric }): Hit => {
+      const next = new URLSearchParams(params);
+      next.set('server', metric.instance ?? '');
+      return {
+        icon: 'status',
+        title: metric.nodename ?? metric.instance ?? '',
+        about: 'server',
+        href: href('/', next),
+      };
+    }),
+    ...metrics.map(
+      (name): Hit => ({
+        icon: 'explore',
+        title: name,
+        about: 'metric',
+        href: pageHref('/explore', params, [['q', name]]),
+      }),
+    ),
+  ];
 }
 
-/** The names of all metrics, held only while the box is open: a server may have many thousand. */
-function useMetrics(): Signal<string[]> {
-  const metrics = useSignal<string[]>([]);
+/** The names of everything, asked for once and held only while the box is open: there may be many thousand. */
+function useKnown(): Signal<Known> {
+  const known = useSignal<Known>({ metrics: [], containers: [], hosts: hosts.peek() });
   useEffect(() => {
     const controller = new AbortController();
-    get<string[]>('/api/v1/label/__name__/values', [], controller.signal).then(
-      (names) => {
-        metrics.value = names;
-      },
-      (error: unknown) => {
-        // Without the names the pages can still be found.
-        if (!isAbort(error)) metrics.value = [];
-      },
+    const { signal } = controller;
+    const take = (part: Partial<Known>): void => {
+      known.value = { ...known.peek(), ...part };
+    };
+    const without = (error: unknown): void => {
+      // What did come can still be found.
+      if (!isAbort(error)) take({});
+    };
+    get<string[]>('/api/v1/label/__name__/values', [], signal).then(
+      (metrics) => take({ metrics }),
+      without,
     );
+    loadInventory(signal).then(({ containers }) => take({ containers }), without);
     return () => controller.abort();
-  }, [metrics]);
-  return metrics;
+  }, [known]);
+  return known;
 }
 
 function SearchBox() {
   const dialog = useRef<HTMLDialogElement>(null);
   const text = useSignal('');
   const at = useSignal(0);
-  const metrics = useMetrics();
+  const known = useKnown();
   useEffect(() => dialog.current?.showModal(), []);
-  const found = hits(text.value, metrics.value);
+  const found = hits(text.value, known.value);
   const close = (): void => {
     open.value = false;
   };
@@ -131,9 +179,9 @@ function SearchBox() {
       <input
         type="text"
         {...COMBOBOX}
-        aria-label="Search pages and metrics"
+        aria-label="Search apps, containers, servers, metrics and pages"
         aria-activedescendant={found.length > 0 ? `hit-${at.value}` : undefined}
-        placeholder="Pages and metrics"
+        placeholder="Apps, containers, servers, metrics, pages"
         autocomplete="off"
         spellcheck={false}
         onInput={(event) => {
@@ -145,7 +193,7 @@ function SearchBox() {
       <div id="search-hits" role="listbox" aria-label="Found">
         {found.map((hit, i) => (
           <a
-            key={hit.href}
+            key={`${hit.about} ${hit.href}`}
             id={`hit-${i}`}
             role="option"
             aria-selected={i === at.value}

@@ -6,12 +6,14 @@ import { type ApiError, isAbort, now, query, type Sample } from '../api';
 import { Sparkline } from '../chart/sparkline';
 import { fill, join, RangeQuery, split, type Task, useTask } from '../live';
 import { asApiError } from '../panel';
+import { type HostReading, reading } from '../readings';
+import { instance, interval, isLocal } from '../server';
 import { chooseStep, gridOf, rangeEnds, spell } from '../time';
 import { format, formatOf } from '../units';
-import { range, server } from '../url';
+import { range } from '../url';
 import { REAL_FS, REAL_NET } from './overview_panels';
 
-interface CardSpec {
+export interface CardSpec {
   id: string;
   title: string;
   /** The line: its largest series is drawn. */
@@ -24,6 +26,8 @@ interface CardSpec {
   detail: (figures: Figures) => string;
   /** Whether a full bar is a fault: a busy CPU does its work, a full disk does not. */
   tight?: boolean;
+  /** The same figures of this second, laid over those of the last refresh. */
+  live?: (host: HostReading) => Record<string, number | null>;
   /** 0 to 1 of the limit, drawn as a bar. */
   share?: (figures: Figures) => number | null;
 }
@@ -55,6 +59,7 @@ export const CARDS: CardSpec[] = [
       if (cores === null) return '';
       return `of ${cores} core${cores === 1 ? '' : 's'}, load ${format(of(f, 'load'), 'count')}`;
     },
+    live: (h) => ({ used: h.cpuRatio === null ? null : h.cpuRatio * 100, load: h.load1 }),
     share: (f) => share(of(f, 'used'), 100),
   },
   {
@@ -77,6 +82,7 @@ export const CARDS: CardSpec[] = [
       const swap = of(f, 'swap');
       return swap ? `and ${format(swap, 'bytes')} swapped out` : 'no swap in use';
     },
+    live: (h) => ({ used: h.memoryUsedBytes, total: h.memoryTotalBytes, swap: h.swapUsedBytes }),
     share: (f) => share(of(f, 'used'), of(f, 'total')),
   },
   {
@@ -117,8 +123,25 @@ export const CARDS: CardSpec[] = [
       return format(sum, 'bits/s');
     },
     detail: (f) => `in ${format(of(f, 'in'), 'bits/s')}, out ${format(of(f, 'out'), 'bits/s')}`,
+    live: (h) => ({ in: bits(h.receiveBytesPerSecond), out: bits(h.transmitBytesPerSecond) }),
   },
 ];
+
+const bits = (bytes: number | null): number | null => (bytes === null ? null : bytes * 8);
+
+/** The present, where it is known and the range ends now; a range of the past shows the past. */
+export function present(
+  spec: Pick<CardSpec, 'live'>,
+  figures: Figures,
+  host: HostReading | null,
+): Figures {
+  if (!spec.live || !host) return figures;
+  const out = { ...figures };
+  for (const [name, value] of Object.entries(spec.live(host))) {
+    if (value !== null) out[name] = { metric: {}, time: 0, ...figures[name], value };
+  }
+  return out;
+}
 
 /** "full in 9 days at this rate"; a trend of years is no news. */
 export function untilFull(seconds: number | null): string {
@@ -152,14 +175,14 @@ function cardTask(spec: CardSpec, set: (next: Partial<CardState>) => void): Task
     async run(signal) {
       const at = now();
       const ends = rangeEnds(range.peek(), at);
-      const grid = gridOf(range.peek(), at, chooseStep(ends.to - ends.from, 160));
-      const instance = server.peek();
+      const grid = gridOf(range.peek(), at, chooseStep(ends.to - ends.from, 160, interval.peek()));
+      const server = instance.peek();
       const names = Object.keys(spec.figures);
       try {
         const [rows, answer] = await Promise.all([
-          line.load(fill(spec.line, grid.step, instance), grid, signal),
+          line.load(fill(spec.line, grid.step, server), grid, signal),
           query(
-            fill(join(Object.values(spec.figures)), grid.step, instance),
+            fill(join(Object.values(spec.figures)), grid.step, server),
             Math.min(at, ends.to),
             signal,
           ),
@@ -185,7 +208,9 @@ export function Card({ spec }: { spec: CardSpec }) {
     [spec, state],
   );
   useTask(task, element);
-  const { figures, values, error } = state.value;
+  const { values, error } = state.value;
+  const now = isLocal.value && range.value.kind === 'last' ? (reading.value?.host ?? null) : null;
+  const figures = present(spec, state.value.figures, now);
   const filled = spec.share?.(figures) ?? null;
   return (
     <section class="card span-3" ref={element} data-card={spec.id}>

@@ -13,6 +13,7 @@ import { Side } from '../explore/side';
 import { Icon } from '../frame/icons';
 import { type Task, usePage, useTask } from '../live';
 import { asApiError, explain } from '../panel';
+import { interval } from '../server';
 import { chooseStep, gridOf, rangeEnds } from '../time';
 import { range, route, setParams } from '../url';
 
@@ -87,7 +88,11 @@ function exploreTask(results: Signal<Results>, element: RefObject<HTMLElement | 
       const tab = tabOf(params);
       const at = now();
       const window = rangeEnds(range.peek(), at);
-      const step = chooseStep(window.to - window.from, element.current?.clientWidth ?? 900);
+      const step = chooseStep(
+        window.to - window.from,
+        element.current?.clientWidth ?? 900,
+        interval.peek(),
+      );
       const shown: Shown = {
         exprs,
         window,

@@ -9,17 +9,18 @@ import { type ApiError, isAbort, now, query, type Sample } from '../api';
 import { Icon } from '../frame/icons';
 import { fill, join, split, type Task, useTask } from '../live';
 import { asApiError } from '../panel';
-import { firstPointsIn, isYoung } from '../server';
+import { firstPointsIn, instance, isYoung } from '../server';
 import { spell } from '../time';
 import { digits, format } from '../units';
-import { pageHref, route, server } from '../url';
+import { pageHref, route } from '../url';
+import { containerFindings } from './container_health';
 import { REAL_FS } from './overview_panels';
 
 export interface Finding {
   level: 'bad' | 'warn';
   text: string;
-  /** The query that shows the finding, for Explore. */
-  expr: string;
+  /** Where the finding is shown. */
+  href: string;
 }
 
 interface Check {
@@ -93,14 +94,15 @@ export const CHECKS: Check[] = [
 
 /** Runs all checks as one query and says what they found, the worst first. */
 export async function findings(signal: AbortSignal): Promise<Finding[]> {
-  const joined = fill(join(CHECKS.map((check) => `(${check.expr})`)), 15, server.peek());
+  const joined = fill(join(CHECKS.map((check) => `(${check.expr})`)), 15, instance.peek());
   const answer = await query(joined, now(), signal);
   const parts = split(answer.data, CHECKS.length);
   const found = CHECKS.flatMap((check, i) => {
-    const expr = fill(check.show, 15, server.peek());
-    return (parts[i] ?? []).map((s): Finding => ({ level: check.level, text: check.say(s), expr }));
+    const expr = fill(check.show, 15, instance.peek());
+    const href = pageHref('/explore', route.peek().params, [['q', expr]]);
+    return (parts[i] ?? []).map((s): Finding => ({ level: check.level, text: check.say(s), href }));
   });
-  return found.sort((a, b) => a.level.localeCompare(b.level));
+  return found;
 }
 
 interface HealthState {
@@ -118,7 +120,9 @@ export function Health() {
       ranged: false,
       async run(signal) {
         try {
-          state.value = { found: await findings(signal), error: null };
+          const parts = await Promise.all([findings(signal), containerFindings(signal)]);
+          const found = parts.flat().sort((a, b) => a.level.localeCompare(b.level));
+          state.value = { found, error: null };
         } catch (error) {
           if (!isAbort(error))
             state.value = { found: state.peek().found, error: asApiError(error) };
@@ -135,23 +139,24 @@ export function Health() {
   );
 }
 
+/** Past this the line is a wall; what is left out is less bad than what is shown. */
+const MOST = 12;
+
 function HealthLine({ found, error }: HealthState) {
   if (error) return <p class="finding bad">{error.message}</p>;
   if (found === null) return <p class="finding">Checking</p>;
   if (found.length > 0) {
     return (
       <ul>
-        {found.map((f) => (
+        {found.slice(0, MOST).map((f) => (
           <li key={f.text}>
-            <a
-              class={`finding ${f.level}`}
-              href={pageHref('/explore', route.value.params, [['q', f.expr]])}
-            >
+            <a class={`finding ${f.level}`} href={f.href}>
               <Icon name={f.level === 'bad' ? 'bad' : 'warn'} />
               {f.text}
             </a>
           </li>
         ))}
+        {found.length > MOST && <li class="finding">and {found.length - MOST} more</li>}
       </ul>
     );
   }

@@ -16,6 +16,7 @@ export const PANELS: PanelSpec[] = [
   {
     id: 'cpu',
     title: 'CPU by mode',
+    first: true,
     span: 6,
     look: { kind: 'stack', unit: 'percent', max: 100 },
     rows: 7,

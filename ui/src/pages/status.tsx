@@ -1,9 +1,15 @@
-/** Status: what the server is, what it stores, and how it was started. */
+/** Status: what the server costs, what it stores, what it is, and how it was started. */
 
 import '../style/tables.css';
+import '../style/apps.css';
 import { get } from '../api';
+import { Processes } from '../apps/processes';
 import { useLoaded } from '../load';
+import { Panel } from '../panel';
+import { moment } from '../time';
 import { format } from '../units';
+import { Card } from './cards';
+import { OWN_CARDS, OWN_PANELS } from './own_cost';
 
 type Plain = Record<string, string | number | boolean>;
 
@@ -35,6 +41,12 @@ export function StatusPage() {
   const { data, error } = useLoaded(load).value;
   return (
     <div class="grid">
+      {OWN_CARDS.map((spec) => (
+        <Card key={spec.id} spec={spec} />
+      ))}
+      {OWN_PANELS.map((spec) => (
+        <Panel key={spec.id} spec={spec} />
+      ))}
       {error && (
         <p class="note bad span-12" role="alert">
           {error.message}
@@ -42,8 +54,9 @@ export function StatusPage() {
       )}
       {data && (
         <>
+          <Storage tsdb={data.tsdb} retention={String(data.runtime.storageRetention ?? '')} />
           <Pairs title="Server" pairs={{ ...data.build, ...data.runtime }} />
-          <Storage tsdb={data.tsdb} />
+          <Processes title="Top processes of this machine" scope={[]} />
           <Pairs title="Flags" pairs={data.flags} />
           <section class="panel sheet span-6">
             <h2>Configuration</h2>
@@ -75,29 +88,34 @@ function Pairs({ title, pairs }: { title: string; pairs: Plain }) {
   );
 }
 
-function Storage({ tsdb }: { tsdb: Tsdb | null }) {
+function Storage({ tsdb, retention }: { tsdb: Tsdb | null; retention: string }) {
   const most = (tsdb?.seriesCountByMetricName ?? []).slice(0, 10);
+  const head = tsdb?.headStats;
   return (
     <section class="panel sheet span-6">
       <h2>Storage</h2>
       <table>
         <tbody>
-          <tr>
-            <th scope="row">Series in the head</th>
-            <td>{format(tsdb?.headStats.numSeries, 'count')}</td>
-          </tr>
-          <tr>
-            <th scope="row">Chunks in the head</th>
-            <td>{format(tsdb?.headStats.chunkCount, 'count')}</td>
-          </tr>
+          <Fact name="Series in the head" value={format(head?.numSeries, 'count')} />
+          <Fact name="Chunks in the head" value={format(head?.chunkCount, 'count')} />
+          {head && head.minTime > 0 && (
+            <Fact name="Head begins" value={moment(head.minTime / 1000)} />
+          )}
+          {retention && <Fact name="Kept for" value={retention} />}
           {most.map(({ name, value }) => (
-            <tr key={name}>
-              <th scope="row">{name}</th>
-              <td>{value} series</td>
-            </tr>
+            <Fact key={name} name={name} value={`${value} series`} />
           ))}
         </tbody>
       </table>
     </section>
+  );
+}
+
+function Fact({ name, value }: { name: string; value: string }) {
+  return (
+    <tr>
+      <th scope="row">{name}</th>
+      <td>{value}</td>
+    </tr>
   );
 }

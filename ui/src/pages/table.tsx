@@ -13,6 +13,8 @@ export interface PageRow {
   /** Pages with heavy parts arrive when they are first opened. */
   load: ComponentType | (() => Promise<ComponentType>);
   lazy?: true;
+  /** A page that is reached from another one; the navigation shows that one instead. */
+  under?: string;
 }
 
 export const PAGES: PageRow[] = [
@@ -22,6 +24,23 @@ export const PAGES: PageRow[] = [
     icon: 'overview',
     about: 'Is anything wrong, and the host at a glance',
     load: Overview,
+  },
+  {
+    path: '/apps',
+    title: 'Apps',
+    icon: 'apps',
+    about: 'What runs, what it uses, and what is wrong with it',
+    lazy: true,
+    load: () => import('./apps').then((m) => m.Apps),
+  },
+  {
+    path: '/app',
+    title: 'App',
+    icon: 'apps',
+    about: 'One app over its redeploys',
+    lazy: true,
+    under: '/apps',
+    load: () => import('./app').then((m) => m.AppPage),
   },
   {
     path: '/explore',
@@ -48,3 +67,6 @@ export const PAGES: PageRow[] = [
     load: () => import('./status').then((m) => m.StatusPage),
   },
 ];
+
+/** The pages that stand in the navigation. */
+export const NAV = PAGES.filter((page) => page.under === undefined);

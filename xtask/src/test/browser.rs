@@ -1,12 +1,15 @@
-//! The `browser` step: the pages in Chromium against a real running server, light and dark and narrow. The script is
-//! `ui/tests/browser.mjs`; it leaves its screenshots in `target/shots`.
+//! The `browser` step: the pages in Chromium against a real running server that watches real containers, light and dark and
+//! narrow. The script is `ui/tests/browser.mjs`; it leaves its screenshots in `target/shots`. Where no engine can be had, the
+//! pages are tested without containers, and that is said.
 
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
 use super::{Selection, Tally, missing};
+use crate::docker::{Docker, shop};
 use crate::server::{self, Server, TempDir};
 use crate::{http, shell, ui};
 
@@ -22,7 +25,21 @@ pub(super) fn run(_: &Selection) -> Result<Tally> {
     };
     ui::install(&ui::dir())?;
     let folder = TempDir::new("browser")?;
-    let server = server::masthead(&folder.path().join("data"), &[])?;
+    let mut tally = Tally::default();
+    let docker = match Docker::start(&[]) {
+        Ok(docker) => Some(docker),
+        Err(why) => {
+            tally.add(missing("browser: pages with containers", &why));
+            None
+        }
+    };
+    let mut args = Vec::new();
+    if let Some(docker) = &docker {
+        println!("project `shop` is made {}", shop::open(docker)?);
+        args = vec!["--config".to_string(), write_config(folder.path(), docker)?];
+    }
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let server = server::masthead(&folder.path().join("data"), &args)?;
     wait_for_scrapes(&server)?;
     let shots = shell::target_dir().join("shots");
     std::fs::create_dir_all(&shots).with_context(|| format!("cannot make {}", shots.display()))?;
@@ -37,8 +54,23 @@ pub(super) fn run(_: &Selection) -> Result<Tally> {
         .arg(&shots)
         .env("CHROMIUM", &chromium)
         .current_dir(ui::dir());
+    if docker.is_some() {
+        command.arg("--containers");
+    }
     let run = shell::stream(&mut command, |_| true)?;
-    Ok(read_totals(&run.text, run.success))
+    tally.add(read_totals(&run.text, run.success));
+    Ok(tally)
+}
+
+/// A configuration that asks this engine; all else as a user has it. Gives its path.
+fn write_config(folder: &Path, docker: &Docker) -> Result<String> {
+    let path = folder.join("masthead.yml");
+    let text = format!(
+        "masthead:\n  containers:\n    docker: unix://{}\n",
+        docker.socket().display()
+    );
+    std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(path.display().to_string())
 }
 
 fn wait_for_scrapes(server: &Server) -> Result<()> {

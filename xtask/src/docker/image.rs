@@ -1,0 +1,106 @@
+//! The images of the tests, made here since none can be pulled: `burn` (see `bin/burn.rs`) with its libraries, and busybox.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+use super::Docker;
+use crate::server::TempDir;
+use crate::shell;
+
+/// The image that containers of the tests run.
+pub(crate) const IMAGE: &str = "masthead-test/burn:1";
+/// The same under another tag, for a deploy of a new version.
+pub(crate) const IMAGE_NEXT: &str = "masthead-test/burn:2";
+
+/// Commands of busybox that cases use in containers.
+const BUSYBOX: &[&str] = &["sh", "sleep", "true", "false", "cat", "touch"];
+
+/// Makes the images in an engine.
+pub(super) fn load(docker: &Docker) -> Result<()> {
+    let folder = TempDir::new("image")?;
+    fill(folder.path())?;
+    let mut tar = Command::new("tar")
+        .arg("-C")
+        .arg(folder.path())
+        .args(["-c", "."])
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot start tar")?;
+    let out = tar.stdout.take().context("tar has no output")?;
+    let import = docker
+        .command("docker")
+        .args(["import", "--change", "ENV PATH=/bin"])
+        .args(["-", IMAGE])
+        .stdin(out)
+        .output()
+        .context("cannot start docker")?;
+    tar.wait()?;
+    if !import.status.success() {
+        bail!(
+            "docker import: {}",
+            String::from_utf8_lossy(&import.stderr).trim()
+        );
+    }
+    docker.cli(&["tag", IMAGE, IMAGE_NEXT])?;
+    Ok(())
+}
+
+/// The tree of the image.
+fn fill(root: &Path) -> Result<()> {
+    let bin = root.join("bin");
+    fs::create_dir_all(&bin)?;
+    fs::create_dir_all(root.join("tmp"))?;
+    let burn = build_burn()?;
+    copy(&burn, &bin.join("burn"))?;
+    for library in libraries(&burn)? {
+        copy(
+            &library,
+            &root.join(library.strip_prefix("/").unwrap_or(&library)),
+        )?;
+    }
+    let busybox = shell::which("busybox").context("busybox is missing: apt-get install busybox-static")?;
+    copy(&busybox, &bin.join("busybox"))?;
+    for library in libraries(&busybox)? {
+        copy(
+            &library,
+            &root.join(library.strip_prefix("/").unwrap_or(&library)),
+        )?;
+    }
+    for name in BUSYBOX {
+        symlink("busybox", bin.join(name))?;
+    }
+    Ok(())
+}
+
+fn build_burn() -> Result<PathBuf> {
+    let mut build = shell::cargo();
+    shell::run(build.args(["build", "--quiet", "--locked", "-p", "xtask", "--bin", "burn"]))?;
+    Ok(shell::target_dir().join("debug").join("burn"))
+}
+
+/// The shared libraries that a program wants, and its loader; none for a static one.
+fn libraries(program: &Path) -> Result<Vec<PathBuf>> {
+    // ldd fails on a static program.
+    let listed = shell::output(Command::new("ldd").arg(program)).unwrap_or_default();
+    let paths: Vec<PathBuf> = listed
+        .split_whitespace()
+        .filter(|word| word.starts_with('/'))
+        .map(PathBuf::from)
+        .collect();
+    if listed.contains("not found") {
+        bail!("{} lacks libraries: {listed}", program.display());
+    }
+    Ok(paths)
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    if let Some(folder) = to.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    fs::copy(from, to).with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))?;
+    Ok(())
+}
