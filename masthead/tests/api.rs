@@ -16,11 +16,17 @@ use http_body_util::BodyExt;
 use masthead::api::runner::{Limits, Runner};
 use masthead::api::{About, Api, router};
 use masthead::app::metrics::Metrics;
+use masthead::docker::Containers;
+use masthead::docker::inventory::{Engine, Known};
+use masthead::docker::known::AllowList;
+use masthead::docker::marks::{Mark, Marks};
 use masthead::ingest::Sink;
+use masthead::live::Live;
 use masthead::remote_write::Receiver;
 use masthead::scrape::{TargetHandle, Targets};
 use model::{Batch, Family, Labels, Querier};
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 /// A server over a store of its own.
@@ -49,6 +55,50 @@ fn store(folder: &std::path::Path) -> Arc<tsdb::Db> {
     Arc::new(db)
 }
 
+/// Two containers, one of them ended, and what happened to them.
+fn containers() -> Containers {
+    let marks = Marks::default();
+    for (t_ms, event, exit_code) in [
+        (5_000, "deploy", None),
+        (6_500, "exit", Some(3)),
+        (7_000, "start", None),
+    ] {
+        marks.add(Mark {
+            t_ms,
+            app: "shop-web".to_owned(),
+            project: "shop".to_owned(),
+            container: "shop-web-1".to_owned(),
+            id: "1f".to_owned(),
+            event,
+            image: if event == "deploy" { "nginx:1" } else { "" }.to_owned(),
+            exit_code,
+        });
+    }
+    let containers = Containers::new(&collect::ContainerOptions::default(), AllowList::default(), marks);
+    let known = Known {
+        id: "1f".to_owned(),
+        name: "shop-web-1".to_owned(),
+        image: "nginx:1".to_owned(),
+        app: "shop-web".to_owned(),
+        project: "shop".to_owned(),
+        state: "exited".to_owned(),
+        exit_code: Some(3),
+        restarts: 2,
+        created_ms: 4_500,
+        finished_ms: 6_500,
+        labels: vec![
+            ("com.docker.compose.project".to_owned(), "shop".to_owned()),
+            ("password".to_owned(), "hunter2".to_owned()),
+        ],
+        ..Known::default()
+    };
+    let away = Engine::Away {
+        why: "no socket; start it".to_owned(),
+    };
+    containers.inventory.set(away, vec![known]);
+    containers
+}
+
 impl Server {
     fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -67,7 +117,12 @@ impl Server {
             targets,
             metrics: Arc::new(Metrics::new(0)),
             host: Mutex::new(collect::HostCollector::new(&collect::Options::default())),
-            containers: None,
+            live: Arc::new(Live::new(
+                collect::Paths::default(),
+                None,
+                CancellationToken::new(),
+            )),
+            containers: Some(Arc::new(containers())),
             about: About {
                 start_ms: 0,
                 hostname: "web1".to_owned(),
@@ -384,6 +439,85 @@ async fn every_status_page_answers() {
         assert_eq!(value["status"], "success", "{path}");
     }
     server.bad("rules?type=x", 400, "bad_data", "not supported").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn containers_and_their_events_can_be_asked() {
+    let server = Server::start();
+    let ask = async |path: &str| {
+        let request = Request::get(format!("/api/masthead/v1/{path}"));
+        server.send(request.body(Body::empty()).unwrap()).await
+    };
+    let (_, value) = ask("containers").await;
+    assert_eq!(
+        value["data"],
+        json!({
+            "engine": { "state": "away", "message": "no socket; start it" },
+            // A label that is not on the allow-list may be a secret.
+            "containers": [{ "id": "1f", "name": "shop-web-1", "image": "nginx:1", "app": "shop-web", "project": "shop",
+                "state": "exited", "health": "", "exitCode": 3, "restarts": 2, "oomKills": 0, "createdAt": 4.5,
+                "startedAt": null, "finishedAt": 6.5, "labels": { "com.docker.compose.project": "shop" } }],
+        })
+    );
+    let base = json!({ "app": "shop-web", "project": "shop", "container": "shop-web-1", "id": "1f" });
+    let event = |more: Value| {
+        let mut row = base.clone();
+        row.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        row
+    };
+    let deploy = event(json!({ "time": 5.0, "event": "deploy", "image": "nginx:1" }));
+    let exit = event(json!({ "time": 6.5, "event": "exit", "exitCode": 3 }));
+    let start = event(json!({ "time": 7.0, "event": "start" }));
+    for (query, rows, truncated) in [
+        ("start=0&end=10", vec![&deploy, &exit, &start], false),
+        ("start=5&end=6.5", vec![&deploy, &exit], false),
+        ("start=0&end=10&limit=1", vec![&start], true),
+        (
+            "start=0&end=10&app=shop-web&limit=3",
+            vec![&deploy, &exit, &start],
+            false,
+        ),
+        ("start=0&end=10&app=other", vec![], false),
+        ("", vec![], false),
+    ] {
+        let (_, value) = ask(&format!("events?{query}")).await;
+        assert_eq!(
+            value["data"],
+            json!({ "events": rows, "truncated": truncated }),
+            "{query}"
+        );
+    }
+    for (query, words) in [
+        ("start=2&end=1", "before start"),
+        ("start=x", "start"),
+        ("limit=-1", "limit"),
+    ] {
+        let (code, value) = ask(&format!("events?{query}")).await;
+        assert_eq!(code, StatusCode::BAD_REQUEST, "{query}");
+        assert!(
+            value["error"].as_str().unwrap().contains(words),
+            "{query}: {value}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn container_metrics_are_text() {
+    let server = Server::start();
+    let request = Request::get("/metrics/containers").body(Body::empty()).unwrap();
+    let response = server.router.clone().oneshot(request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    let text = String::from_utf8(body.to_vec()).unwrap();
+    for line in [
+        "masthead_container_state{app=\"shop-web\",id=\"1f\",image=\"nginx:1\",name=\"shop-web-1\",project=\"shop\",state=\"exited\"} 1\n",
+        "masthead_container_events_total{app=\"shop-web\",event=\"exit\"} 1\n",
+        "# TYPE masthead_container_restarts_total counter\n",
+    ] {
+        assert!(text.contains(line), "{line} in\n{text}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -18,6 +18,7 @@ pub(crate) mod mountinfo;
 mod netdev;
 mod netstat;
 mod pressure;
+mod pulse;
 mod sockstat;
 mod stat;
 pub(crate) mod statfs;
@@ -35,6 +36,9 @@ use crate::error::CollectError;
 use crate::input::Input;
 use crate::options::{Options, Zone};
 use crate::output::{Output, label, samples_len};
+use crate::process;
+
+pub use pulse::{Pulse, PulseReading};
 
 /// What one collector has to be able to do.
 trait Collector: Send {
@@ -213,6 +217,12 @@ pub fn fuzz_parsers(bytes: &[u8]) {
     let _ = netstat::parse(&text, |_, _, _| {});
     netstat::parse_v6(&text, |_, _, _| {});
     let _ = pressure::parse(&text);
+    let _ = pulse::parse_cpu(&text);
+    let _ = process::parse_stat(bytes);
+    let _ = process::parse_uid(bytes);
+    let _ = process::container_ids(bytes);
+    let _ = process::parse_passwd(bytes);
+    let _ = process::command(bytes);
     let _ = sockstat::parse(&text);
     let _ = stat::parse(&text);
     udev::parse(&text, |_, _| {});

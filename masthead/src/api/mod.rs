@@ -3,15 +3,18 @@
 //! A handler takes the shared [`Api`] and the request's [`Params`] and gives a response or an [`ApiError`]; what errors look like
 //! on the wire is `error.rs`' business alone. Paths that are not the API's are the web page's.
 
+pub mod agent;
 pub mod error;
 pub mod json;
 pub mod params;
 pub mod runner;
 
 mod containers;
+mod live;
 mod query;
 mod series;
 mod status;
+mod top;
 mod write;
 
 use std::future::Future;
@@ -35,6 +38,7 @@ use crate::api::params::Params;
 use crate::api::runner::Runner;
 use crate::app::metrics::Metrics;
 use crate::docker::Containers;
+use crate::live::Live;
 use crate::remote_write::Receiver;
 use crate::scrape::Targets;
 use crate::web::assets;
@@ -66,6 +70,8 @@ pub struct Api {
     pub metrics: Arc<Metrics>,
     /// For `/metrics/node`: a collector of its own, so that a reader never disturbs the tick.
     pub host: Mutex<collect::HostCollector>,
+    /// Readings for live pages.
+    pub live: Arc<Live>,
     /// The containers; `None` when the configuration turns them off.
     pub containers: Option<Arc<Containers>>,
     /// What the status pages say.
@@ -129,7 +135,7 @@ where
 /// All routes, with authentication, the cross-site guard, compression and our own counters around them.
 pub fn router(api: Arc<Api>, web_config: Option<Arc<WebConfig>>) -> Router {
     let counted = Arc::clone(&api.metrics);
-    Router::new()
+    let routes = Router::new()
         .route("/api/v1/query", read(query::instant))
         .route("/api/v1/query_range", read(query::range))
         .route("/api/v1/query_exemplars", read(query::exemplars))
@@ -154,6 +160,8 @@ pub fn router(api: Arc<Api>, web_config: Option<Arc<WebConfig>>) -> Router {
             "/api/v1/write",
             post(write::write).layer(middleware::from_fn(same_site)),
         )
+        .route("/api/masthead/v1/live", look(live::live))
+        .route("/api/masthead/v1/top", look(top::top))
         .route("/api/masthead/v1/containers", look(containers::containers))
         .route("/api/masthead/v1/events", look(containers::events))
         .route("/-/healthy", get(|| async { "Masthead is Healthy.\n" }))
@@ -168,15 +176,24 @@ pub fn router(api: Arc<Api>, web_config: Option<Arc<WebConfig>>) -> Router {
         .route("/metrics/{*rest}", any(unknown))
         .route("/federate", any(unknown))
         .fallback(assets::serve)
-        .method_not_allowed_fallback(wrong_method)
+        .method_not_allowed_fallback(wrong_method);
+    guarded(routes, web_config)
+        .layer(middleware::from_fn_with_state(counted, count))
+        .with_state(api)
+}
+
+/// Routes behind what every listener of ours has: a password where there are users, fixed headers, compression.
+fn guarded<S: Clone + Send + Sync + 'static>(
+    routes: Router<S>,
+    web_config: Option<Arc<WebConfig>>,
+) -> Router<S> {
+    routes
         .layer(CompressionLayer::new().gzip(true))
         .layer(middleware::from_fn(headers))
         .layer(middleware::from_fn_with_state(
             Gate::new(web_config),
             authenticate,
         ))
-        .layer(middleware::from_fn_with_state(counted, count))
-        .with_state(api)
 }
 
 async fn label_values(

@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError};
 use collect::ContainerOptions;
 use model::Family;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio_util::sync::CancellationToken;
 
 use crate::clock;
 use crate::config::Config;
@@ -23,8 +24,14 @@ const MOST_FILES: u64 = 1 << 20;
 /// Different warnings that are logged once each; past that they are debugging output.
 const MAX_WARNINGS: usize = 100;
 
-/// The containers, as the configuration wants them; `None` when it turns them off.
-pub(super) fn set_up(config: &Config, data_dir: &Path, retention_ms: i64) -> Option<Arc<Containers>> {
+/// The marks that are kept in the data folder.
+pub(super) fn marks(data_dir: &Path, retention_ms: i64) -> Marks {
+    let oldest_ms = clock::now_ms().saturating_sub(retention_ms);
+    Marks::open(&data_dir.join(MARKS_FILE), oldest_ms)
+}
+
+/// The containers, as the configuration wants them, and the task that watches them until `stop`; `None` when they are turned off.
+pub(super) fn set_up(config: &Config, marks: Marks, stop: &CancellationToken) -> Option<Arc<Containers>> {
     let wanted = &config.masthead.containers;
     if !wanted.enabled {
         return None;
@@ -34,15 +41,18 @@ pub(super) fn set_up(config: &Config, data_dir: &Path, retention_ms: i64) -> Opt
         per_cpu: wanted.per_cpu,
         groups: wanted.cgroups,
     };
-    let oldest_ms = clock::now_ms().saturating_sub(retention_ms);
-    let marks = Marks::open(&data_dir.join(MARKS_FILE), oldest_ms);
-    let containers = Containers::new(&options, AllowList::new(wanted.labels.clone()), marks);
+    let containers = Arc::new(Containers::new(
+        &options,
+        AllowList::new(wanted.labels.clone()),
+        marks,
+    ));
     containers
         .collector
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .set_files_max(files_for_containers(raise_file_limit()));
-    Some(Arc::new(containers))
+    containers.watch(wanted.docker.clone(), stop.clone());
+    Some(containers)
 }
 
 /// A third of what may be open, less when that is little: the store and the listener need their files first.

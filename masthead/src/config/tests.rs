@@ -323,38 +323,42 @@ fn wrong_credentials_and_places_say_what_is_right() {
             "duplicate mapping key: scrape_interval",
         ),
         ("global: [\n".to_owned(), "1:9", "mapping"),
+    ] {
+        check_error(&text, place, &[part]);
+    }
+}
+
+#[test]
+fn wrong_settings_of_containers_say_what_is_right() {
+    for (text, place, part) in [
         (
-            "masthead: {containers: {docker: /run/x.sock}}\n".to_owned(),
+            "masthead: {containers: {docker: /run/x.sock}}\n",
             "1:33",
             "unix:///var/run/docker.sock",
         ),
         (
-            "masthead: {containers: {docker: 'tcp://h:1'}}\n".to_owned(),
+            "masthead: {containers: {docker: 'tcp://h:1'}}\n",
             "1:33",
             "local socket",
         ),
         (
-            "masthead: {containers: {cgroups: some}}\n".to_owned(),
+            "masthead: {containers: {cgroups: some}}\n",
             "1:34",
             "none, top and all",
         ),
         (
-            "masthead: {containers: {labels: [a, 'b*c']}}\n".to_owned(),
+            "masthead: {containers: {labels: [a, 'b*c']}}\n",
             "1:37",
             "at the end only",
         ),
+        ("masthead: {containers: {labels: ['']}}\n", "1:34", "empty"),
         (
-            "masthead: {containers: {labels: ['']}}\n".to_owned(),
-            "1:34",
-            "empty",
-        ),
-        (
-            "masthead: {containers: {instance: ''}}\n".to_owned(),
+            "masthead: {containers: {instance: ''}}\n",
             "1:35",
             "instance is empty",
         ),
     ] {
-        check_error(&text, place, &[part]);
+        check_error(text, place, &[part]);
     }
 }
 

@@ -45,6 +45,7 @@ pub(super) enum Action {
     Start,
     Kill,
     Stop,
+    Restart,
     Die,
     Oom,
     Pause,
@@ -88,6 +89,7 @@ impl Event {
             ("start", _) => Action::Start,
             ("kill", _) => Action::Kill,
             ("stop", _) => Action::Stop,
+            ("restart", _) => Action::Restart,
             ("die" | "died", _) => Action::Die,
             ("oom", _) => Action::Oom,
             ("pause", _) => Action::Pause,
@@ -96,7 +98,7 @@ impl Event {
             ("health_status", "healthy") => Action::Healthy,
             ("health_status", "unhealthy") => Action::Unhealthy,
             ("destroy" | "remove", _) => Action::Destroy,
-            ("update" | "restart" | "health_status", _) => Action::Update,
+            ("update" | "health_status", _) => Action::Update,
             _ => return None,
         };
         if line.kind != "container" || line.actor.id.is_empty() || line.actor.id.len() > 128 {
@@ -173,6 +175,8 @@ struct Past {
     /// It has run before, as an event or a mark says.
     started: bool,
     running: bool,
+    /// What `running` says was seen, and is not only what nobody said.
+    seen: bool,
     /// An end up to then was asked for.
     asked_until_ms: Option<i64>,
     /// Last word of its health check that made a mark.
@@ -189,6 +193,8 @@ struct Past {
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     past: HashMap<String, Past>,
+    /// The engine is Podman: its words come in another order.
+    pub(super) podman: bool,
 }
 
 impl Memory {
@@ -203,10 +209,11 @@ impl Memory {
 
     /// Takes over what the engine says of a container now. Its events may still be on the way.
     pub(super) fn learn(&mut self, known: &Known) {
-        let past = self.past.entry(known.id.clone()).or_insert_with(|| Past {
-            running: known.pid > 0,
-            ..Past::default()
-        });
+        let past = self.past.entry(known.id.clone()).or_default();
+        if !past.seen {
+            past.seen = true;
+            past.running = known.pid > 0;
+        }
         past.noted_start_ms = known.started_ms;
         past.noted_finish_ms = known.finished_ms;
     }
@@ -231,6 +238,31 @@ impl Memory {
     /// Forgets containers that are not there any more.
     pub(super) fn retain(&mut self, there: impl Fn(&str) -> bool) {
         self.past.retain(|id, _| there(id));
+    }
+
+    /// The end of a container that nobody told of: it ended while its engine was down. Its event, should it still come, would be a second
+    /// one, so this is asked only when `known` is some time old.
+    pub(super) fn missed_end(&mut self, known: &Known) -> Option<Mark> {
+        let past = self.past.get_mut(&known.id)?;
+        if !past.running || known.pid > 0 || known.finished_ms == 0 {
+            return None;
+        }
+        past.running = false;
+        past.started = true;
+        Some(Mark {
+            t_ms: known.finished_ms,
+            app: known.app.clone(),
+            project: known.project.clone(),
+            container: known.name.clone(),
+            id: known.id.clone(),
+            event: if past.asked_until_ms.take().is_some() {
+                "stop"
+            } else {
+                "exit"
+            },
+            image: String::new(),
+            exit_code: known.exit_code,
+        })
     }
 
     /// For an engine that tells of no OOM kill (Podman): its note on the container that ended.
@@ -268,6 +300,7 @@ pub(super) fn mark_for(memory: &mut Memory, event: &Event) -> Option<Mark> {
                 || (past.noted_start_ms > 0 && past.noted_start_ms.saturating_add(START_SLACK_MS) < t_ms);
             past.started = true;
             past.running = true;
+            past.seen = true;
             past.asked_until_ms = None;
             past.health = "";
             past.end = None;
@@ -285,9 +318,9 @@ pub(super) fn mark_for(memory: &mut Memory, event: &Event) -> Option<Mark> {
             };
             None
         }
-        Action::Stop => {
-            // Docker says so after the end, Podman before it.
-            if past.running {
+        Action::Stop | Action::Restart => {
+            // Podman says so before the end, Docker after it, when it may run again.
+            if memory.podman && past.running {
                 past.asked_until_ms = Some(i64::MAX);
             }
             None
@@ -296,6 +329,7 @@ pub(super) fn mark_for(memory: &mut Memory, event: &Event) -> Option<Mark> {
             let asked = past.asked_until_ms.take().is_some_and(|until| t_ms <= until);
             past.started = true;
             past.running = false;
+            past.seen = true;
             let mut mark = event.mark(if asked { "stop" } else { "exit" });
             mark.exit_code = event.exit_code;
             past.end = Some(Box::new(mark.clone()));
@@ -404,13 +438,22 @@ mod tests {
                 ],
                 &["2 stop 0", "3 start", "4 exit 1"],
             ),
-            // Podman.
-            (
-                &["1 start", "2 stop", "3 died containerExitCode=143"],
-                &["1 deploy", "3 stop 143"],
-            ),
         ] {
             check(&mut Memory::default(), events, want);
+        }
+    }
+
+    #[test]
+    fn podman_says_what_it_wants_before_it_does_it() {
+        for word in ["stop", "restart"] {
+            let events = ["1 start", &format!("2 {word}"), "3 died containerExitCode=143"];
+            let mut memory = Memory {
+                podman: true,
+                ..Memory::default()
+            };
+            check(&mut memory, &events, &["1 deploy", "3 stop 143"]);
+            // Docker says it afterwards, of a container that runs again.
+            check(&mut Memory::default(), &events, &["1 deploy", "3 exit 143"]);
         }
     }
 
@@ -472,6 +515,38 @@ mod tests {
         memory.recall(&[mark]);
         check(&mut memory, &["9 start"], &["9 start"]);
         assert_eq!(memory.oom_kills("c1"), 1);
+    }
+
+    #[test]
+    fn an_end_while_the_engine_was_down_is_told_once() {
+        let known = |pid| Known {
+            id: "c1".to_owned(),
+            pid,
+            finished_ms: if pid > 0 { 0 } else { 9_000 },
+            exit_code: (pid == 0).then_some(137),
+            ..Known::default()
+        };
+        let mut memory = Memory::default();
+        memory.recall(&[event(1, "start", &[]).mark("deploy")]);
+        memory.learn(&known(7));
+        assert_eq!(memory.missed_end(&known(7)), None, "it runs");
+        memory.learn(&known(0));
+        let mark = memory.missed_end(&known(0)).unwrap();
+        assert_eq!(
+            (mark.event, mark.t_ms, mark.exit_code),
+            ("exit", 9_000, Some(137))
+        );
+        assert_eq!(memory.missed_end(&known(0)), None, "told already");
+        // What ended before Masthead knew it is not its business, nor what an event has told.
+        let mut memory = Memory::default();
+        memory.learn(&known(0));
+        assert_eq!(memory.missed_end(&known(0)), None);
+        check(
+            &mut memory,
+            &["1 start", "9 die exitCode=137"],
+            &["1 deploy", "9 exit 137"],
+        );
+        assert_eq!(memory.missed_end(&known(0)), None);
     }
 
     #[test]

@@ -236,7 +236,7 @@ impl Marks {
             .range(..end)
             .rev()
             .take_while(|other| other.t_ms == mark.t_ms)
-            .any(|other| other.event == mark.event && other.id == mark.id);
+            .any(|other| kind(other.event) == kind(mark.event) && other.id == mark.id);
         if known {
             return false;
         }
@@ -308,6 +308,15 @@ impl Marks {
     }
 }
 
+/// A start told again may look like a later one, and an end like one that nobody asked for: what was told before it is missing.
+fn kind(event: &'static str) -> &'static str {
+    match event {
+        "start" => "deploy",
+        "exit" => "stop",
+        other => other,
+    }
+}
+
 /// The file, or nothing when there is none yet.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
@@ -351,14 +360,13 @@ impl Inner {
             self.thin();
         }
         let Some(file) = &mut self.file else { return };
-        if file.lines > self.marks.len() + MAX_OLD_LINES && !file.failed {
-            if let Err(e) = file.rewrite(&self.marks) {
-                file.failed = true;
-                tracing::warn!(
-                    "writing the events of containers anew to {}: {e}",
-                    file.path.display()
-                );
-            }
+        let old = file.lines > self.marks.len() + MAX_OLD_LINES && !file.failed;
+        if old && let Err(e) = file.rewrite(&self.marks) {
+            file.failed = true;
+            tracing::warn!(
+                "writing the events of containers anew to {}: {e}",
+                file.path.display()
+            );
         }
     }
 

@@ -27,8 +27,9 @@ fn marks_are_sorted_and_kept_once() {
     assert!(marks.add(mark(1, "a", "deploy")));
     assert!(marks.add(mark(3, "a", "oom_kill")));
     assert!(marks.add(mark(3, "b", "exit")));
+    assert!(marks.add(mark(3, "a", "deploy")));
     assert!(!marks.add(mark(3, "a", "exit")));
-    assert_eq!(times(&marks), [1, 3, 3, 3]);
+    assert_eq!(times(&marks), [1, 3, 3, 3, 3]);
     assert_eq!(marks.last_ms(10), Some(3));
     assert_eq!(marks.last_ms(2), Some(1));
     assert_eq!(marks.last_ms(0), None);
@@ -75,6 +76,11 @@ fn marks_outlive_the_process() {
     let kept = second.select(0, 9_000, None, 10).marks;
     assert_eq!(kept, [deploy.clone(), mark(2_000, "shop", "exit")]);
     assert!(!second.add(deploy), "told again, kept once");
+    assert!(
+        !second.add(mark(2_000, "shop", "stop")),
+        "told again without the wish before it"
+    );
+    assert!(!second.add(mark(1_000, "shop", "start")));
     // What an earlier process counted is not counted again.
     assert_eq!(second.counts(&[], 2_000), []);
     drop(second);

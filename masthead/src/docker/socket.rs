@@ -127,8 +127,15 @@ impl Socket {
     fn broken(&self, what: &str, reason: impl std::fmt::Display) -> SocketError {
         SocketError::Broken {
             path: self.path.clone(),
-            what: what.to_owned(),
+            what: short(what),
             reason: reason.to_string(),
+        }
+    }
+
+    fn slow(&self, what: &str) -> SocketError {
+        SocketError::Slow {
+            path: self.path.clone(),
+            what: short(what),
         }
     }
 
@@ -178,7 +185,7 @@ impl Socket {
         let body = self.body(what, response).await?;
         Err(SocketError::Refused {
             path: self.path.clone(),
-            what: what.to_owned(),
+            what: short(what),
             code,
             message: refusal(&body),
         })
@@ -209,22 +216,14 @@ impl Socket {
         };
         let body = tokio::time::timeout(TIMEOUT, asking)
             .await
-            .map_err(|_| SocketError::Slow {
-                path: self.path.clone(),
-                what: what.to_owned(),
-            })??;
+            .map_err(|_| self.slow(what))??;
         serde_json::from_slice(&body)
             .map_err(|e| self.broken(what, format!("the answer is not as expected: {e}")))
     }
 
-    /// Asks for a stream of JSON documents, one a line.
+    /// Asks for a stream of JSON documents, one a line. There is no limit of time: Podman begins its answer with the first event.
     pub(super) async fn lines(&self, what: &str) -> Result<Lines, SocketError> {
-        let response = tokio::time::timeout(TIMEOUT, self.ask(what))
-            .await
-            .map_err(|_| SocketError::Slow {
-                path: self.path.clone(),
-                what: what.to_owned(),
-            })??;
+        let response = self.ask(what).await?;
         Ok(Lines {
             body: response.into_body(),
             buffer: Vec::new(),
@@ -233,6 +232,11 @@ impl Socket {
             what: what.to_owned(),
         })
     }
+}
+
+/// A request without its parameters, for people.
+fn short(what: &str) -> String {
+    what.split('?').next().unwrap_or(what).to_owned()
 }
 
 /// The engine's own words out of `{"message":"..."}`, cut to a line.
@@ -278,7 +282,10 @@ impl Lines {
             }
             match self.body.frame().await {
                 None => return Ok(None),
-                Some(Err(e)) => return Err(self.socket.broken(&self.what, e)),
+                Some(Err(e)) => {
+                    let reason = format!("the engine cut off its events, as when it stops or crashes ({e})");
+                    return Err(self.socket.broken(&self.what, reason));
+                }
                 Some(Ok(frame)) => {
                     if let Ok(data) = frame.into_data() {
                         self.buffer.extend_from_slice(&data);

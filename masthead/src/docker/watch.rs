@@ -6,7 +6,7 @@
 //!      '------ away: say why once, wait 1 s .. 30 s <--- the stream ends, the socket fails
 //! ```
 //!
-//! The subscription comes before the list, so that nothing falls between them. Events only name the containers to ask about; what is
+//! The subscription comes before the list and begins where the last one ended, so that nothing falls between them. Events only name the containers to ask about; what is
 //! true is what the engine answers afterwards, so events that come twice, late or not at all (a list every five minutes) do no
 //! harm. What a new container is, its event says itself. A container with many events waiting is asked about once.
 
@@ -28,7 +28,7 @@ use super::event::{ACTIONS, Action, Event, Memory, mark_for};
 use super::inventory::{Engine, Known};
 use super::known;
 use super::place;
-use super::socket::{Lines, Socket, SocketError, encode};
+use super::socket::{Socket, SocketError, encode};
 use crate::clock;
 
 /// Wait before the first attempt to connect again; doubled up to [`MAX_WAIT`].
@@ -36,6 +36,8 @@ const MIN_WAIT: Duration = Duration::from_secs(1);
 const MAX_WAIT: Duration = Duration::from_secs(30);
 /// The whole list is asked for so often, whatever the events say.
 const REFRESH: Duration = Duration::from_secs(300);
+/// After a new connection so long is waited for events that were missed, before an end without one is believed.
+const MISSED: Duration = Duration::from_secs(5);
 /// Containers asked about at the same time.
 const MAX_ASKING: usize = 16;
 /// Changes are gathered for so long before the list is given out.
@@ -56,7 +58,6 @@ pub(super) struct Watch {
     pending: BTreeSet<String>,
     asking: HashSet<String>,
     engine: Engine,
-    podman: bool,
     /// The list changed and was not given out yet; since then.
     changed: Option<tokio::time::Instant>,
     /// The newest event; the next connection asks for those after it.
@@ -97,7 +98,6 @@ impl Watch {
             engine: Engine::Away {
                 why: "not connected yet".to_owned(),
             },
-            podman: false,
             changed: None,
             last_ns,
             lagging_ms: None,
@@ -148,16 +148,21 @@ impl Watch {
         let file = identity(socket.path());
         let version: Version = socket.get("/version").await?;
         socket.speak(&version.api_version);
-        self.podman = version.is_podman();
+        self.memory.podman = version.is_podman();
         self.last_ns
             .get_or_insert_with(|| clock::now_ms().saturating_mul(1_000_000));
-        let lines = socket.lines(&self.events_path()).await?;
         let (sender, mut events) = mpsc::channel(MAX_WAITING);
-        let _reader = Reader(tokio::spawn(read_events(lines, sender)));
+        let _reader = Reader(tokio::spawn(read_events(
+            socket.clone(),
+            self.events_path(),
+            sender,
+        )));
         self.relist(&socket).await?;
         self.connected(&version, socket.path());
         let mut asked = JoinSet::new();
-        let mut refresh = tokio::time::interval_at(tokio::time::Instant::now() + REFRESH, REFRESH);
+        let begun = tokio::time::Instant::now();
+        let mut refresh = tokio::time::interval_at(begun + REFRESH, REFRESH);
+        let mut missed = tokio::time::interval_at(begun + MISSED, REFRESH);
         loop {
             self.ask(&socket, &mut asked);
             let gathered = self.changed.map(|since| since + GATHER);
@@ -169,6 +174,7 @@ impl Watch {
                         self.answered(done)?;
                     }
                 }
+                _ = missed.tick() => self.missed_ends(),
                 _ = refresh.tick() => {
                     if identity(socket.path()) != file {
                         return Err(socket.replaced());
@@ -202,7 +208,7 @@ impl Watch {
 
     fn events_path(&self) -> String {
         // Podman compares the words that it says itself, which are not all Docker's.
-        let filters = if self.podman {
+        let filters = if self.memory.podman {
             serde_json::json!({ "type": ["container"] })
         } else {
             serde_json::json!({ "type": ["container"], "event": ACTIONS })
@@ -269,18 +275,28 @@ impl Watch {
         self.pending.insert(event.id.clone());
     }
 
+    /// Marks for what ended while the engine was down and could tell nobody.
+    fn missed_ends(&mut self) {
+        let settled_ms = clock::now_ms() - i64::try_from(MISSED.as_millis()).unwrap_or(0);
+        for known in self.known.values().filter(|k| k.finished_ms < settled_ms) {
+            if let Some(mark) = self.memory.missed_end(known) {
+                self.shared.marks.add(mark);
+            }
+        }
+    }
+
     fn answered(&mut self, (id, answer): Asked) -> Result<(), SocketError> {
         self.asking.remove(&id);
         match answer {
             Ok(inspect) => {
-                if self.podman
+                if self.memory.podman
                     && let Some(mark) = self.memory.end_judged(&inspect)
                 {
                     self.shared.marks.add(mark);
                 }
                 if let Some(mut known) = known::known(inspect) {
                     self.memory.learn(&known);
-                    if self.podman {
+                    if self.memory.podman {
                         self.memory.learn_health(&known);
                     }
                     known.oom_kills = self.memory.oom_kills(&known.id);
@@ -318,7 +334,15 @@ impl Watch {
 }
 
 /// Reads the stream into the channel, so that the engine never waits for us.
-async fn read_events(mut lines: Lines, sender: mpsc::Sender<Result<Event, SocketError>>) {
+async fn read_events(socket: Socket, path: String, sender: mpsc::Sender<Result<Event, SocketError>>) {
+    let mut lines = match socket.lines(&path).await {
+        Ok(lines) => lines,
+        Err(error) => {
+            // Nobody takes it when the session is over already.
+            let _ = sender.send(Err(error)).await;
+            return;
+        }
+    };
     loop {
         let event = match lines.next().await {
             Ok(None) => return,
@@ -347,3 +371,7 @@ fn ended(socket: &Socket) -> SocketError {
 fn identity(path: &Path) -> Option<(u64, u64)> {
     std::fs::metadata(path).ok().map(|file| (file.dev(), file.ino()))
 }
+
+#[cfg(test)]
+#[path = "watch_tests.rs"]
+mod tests;
