@@ -105,7 +105,7 @@ impl Mark {
         text
     }
 
-    fn read(bytes: &[u8]) -> Option<Self> {
+    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
         let line: Line = serde_json::from_slice(bytes).ok()?;
         let event = EVENTS.into_iter().find(|event| *event == line.event)?;
         (!line.id.is_empty()).then_some(Self {

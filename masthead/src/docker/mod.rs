@@ -72,7 +72,14 @@ impl Containers {
     /// Starts the task that keeps the list fresh, until `stop`. `socket` is where the engine is; without it the usual places are
     /// looked at.
     pub fn watch(self: &Arc<Self>, socket: Option<PathBuf>, stop: CancellationToken) {
-        tokio::spawn(watch::Watch::new(Arc::clone(self), socket).run(stop));
+        let watch = watch::Watch::new(Arc::clone(self), socket);
+        self.inventory.set(
+            Engine::Away {
+                why: "not connected yet".to_owned(),
+            },
+            Vec::new(),
+        );
+        tokio::spawn(watch.run(stop));
     }
 
     /// The containers whose processes run now, as the collector wants them.
@@ -132,9 +139,57 @@ fn in_cgroup(procfs: &Path, known: &Known) -> bool {
         .is_ok_and(|text| text.contains(&known.id))
 }
 
+/// Any bytes, taken as each kind of answer that an engine gives and as a line of the marks' file: the fuzzer's way in.
+pub fn fuzz_answers(bytes: &[u8]) {
+    let labels = AllowList::new(vec!["*".to_owned()]);
+    if let Ok(answer) = serde_json::from_slice::<answer::Inspect>(bytes)
+        && let Some(known) = known::known(answer)
+    {
+        let container = known::container(&known, &labels);
+        assert!(
+            container.labels.windows(2).all(|pair| pair[0].0 < pair[1].0),
+            "sorted, each once"
+        );
+        let _ = families::state(&[&known]);
+    }
+    if let Ok(version) = serde_json::from_slice::<answer::Version>(bytes) {
+        let _ = version.text();
+    }
+    let _ = serde_json::from_slice::<Vec<answer::Summary>>(bytes);
+    let marks = Marks::default();
+    let mut memory = event::Memory::default();
+    for line in bytes.split(|b| *b == b'\n') {
+        let event = serde_json::from_slice::<answer::EventLine>(line)
+            .ok()
+            .and_then(event::Event::read);
+        if let Some(event) = event {
+            let _ = event.created();
+            if let Some(mark) = event::mark_for(&mut memory, &event) {
+                marks.add(mark);
+            }
+        }
+        if let Some(mark) = marks::Mark::read(line) {
+            marks.add(mark);
+        }
+    }
+    let _ = marks.select(i64::MIN, i64::MAX, None, usize::MAX);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The fuzzer's corpus, as a plain test: findings stay found.
+    #[test]
+    fn the_fuzz_corpus_makes_no_parser_panic() {
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/engine_answer");
+        let mut files = 0;
+        for entry in std::fs::read_dir(corpus).unwrap() {
+            fuzz_answers(&std::fs::read(entry.unwrap().path()).unwrap());
+            files += 1;
+        }
+        assert!(files >= 8, "the corpus has {files} files");
+    }
 
     fn known(pid: u32, id: &str) -> Known {
         Known {

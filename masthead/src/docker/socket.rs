@@ -70,6 +70,11 @@ impl SocketError {
         matches!(self, Self::Refused { code: 404, .. })
     }
 
+    /// It may answer later: an engine that is starting or stopping this very container does.
+    pub(super) fn is_slow(&self) -> bool {
+        matches!(self, Self::Slow { .. })
+    }
+
     /// The connection itself is at fault, and not this one question.
     pub(super) fn is_away(&self) -> bool {
         matches!(self, Self::Open { .. })

@@ -66,6 +66,10 @@ pub(super) struct Watch {
     lagging_ms: Option<i64>,
     /// It was said that the engine is away.
     said_away: bool,
+    /// The present connection has held for some time.
+    settled: bool,
+    /// The last connection did not: an engine that takes and drops us each time (a proxy that forbids events) is not worth a line each time.
+    flapping: bool,
 }
 
 /// Ends the task when the session does.
@@ -102,6 +106,8 @@ impl Watch {
             last_ns,
             lagging_ms: None,
             said_away: false,
+            settled: false,
+            flapping: false,
         }
     }
 
@@ -114,7 +120,8 @@ impl Watch {
             };
             let Err(error) = result;
             if matches!(self.engine, Engine::Connected { .. }) {
-                wait = MIN_WAIT;
+                self.flapping = !self.settled;
+                wait = if self.settled { MIN_WAIT } else { wait };
             }
             self.away(&error);
             tokio::select! {
@@ -160,7 +167,7 @@ impl Watch {
         self.relist(&socket).await?;
         self.connected(&version, socket.path());
         let mut asked = JoinSet::new();
-        let begun = tokio::time::Instant::now();
+        let begun = now();
         let mut refresh = tokio::time::interval_at(begun + REFRESH, REFRESH);
         let mut missed = tokio::time::interval_at(begun + MISSED, REFRESH);
         loop {
@@ -169,19 +176,23 @@ impl Watch {
             tokio::select! {
                 event = events.recv() => self.event(&event.unwrap_or_else(|| Err(ended(&socket)))?),
                 Some(done) = asked.join_next(), if !asked.is_empty() => {
-                    // A task that panicked or was ended has no answer; its container is asked about at the next refresh.
-                    if let Ok(done) = done {
-                        self.answered(done)?;
+                    match done {
+                        Ok(done) => self.answered(done)?,
+                        // A task that panicked does not say whose it was; that one is asked about again at the next refresh.
+                        Err(_) => self.asking.clear(),
                     }
                 }
-                _ = missed.tick() => self.missed_ends(),
+                _ = missed.tick() => {
+                    self.settle();
+                    self.missed_ends();
+                }
                 _ = refresh.tick() => {
                     if identity(socket.path()) != file {
                         return Err(socket.replaced());
                     }
                     self.relist(&socket).await?;
                 }
-                () = tokio::time::sleep_until(gathered.unwrap_or_else(tokio::time::Instant::now)), if gathered.is_some() => {
+                () = tokio::time::sleep_until(gathered.unwrap_or(begun)), if gathered.is_some() => {
                     self.publish();
                 }
             }
@@ -190,12 +201,8 @@ impl Watch {
 
     fn connected(&mut self, version: &Version, path: &Path) {
         let text = version.text();
-        if std::mem::take(&mut self.said_away) {
-            tracing::info!(
-                "containers are watched again: connected to {text} at {}",
-                path.display()
-            );
-        } else {
+        self.settled = false;
+        if !self.flapping {
             tracing::info!(
                 "containers are watched: connected to {text} at {}",
                 path.display()
@@ -204,6 +211,15 @@ impl Watch {
         self.shared.told.connections.fetch_add(1, Ordering::Relaxed);
         self.engine = Engine::Connected { version: text };
         self.change();
+    }
+
+    /// The connection holds.
+    fn settle(&mut self) {
+        if std::mem::take(&mut self.flapping) {
+            tracing::info!("containers are watched again");
+        }
+        self.settled = true;
+        self.said_away = false;
     }
 
     fn events_path(&self) -> String {
@@ -307,6 +323,9 @@ impl Watch {
                 self.known.remove(&id);
             }
             Err(error) if error.is_away() => return Err(error),
+            Err(error) if error.is_slow() => {
+                self.pending.insert(id);
+            }
             Err(error) => tracing::debug!("asking about container {id}: {error}"),
         }
         self.change();
@@ -314,7 +333,7 @@ impl Watch {
     }
 
     fn change(&mut self) {
-        self.changed.get_or_insert_with(tokio::time::Instant::now);
+        self.changed.get_or_insert_with(now);
     }
 
     /// Gives the list out.
@@ -361,6 +380,11 @@ async fn read_events(socket: Socket, path: String, sender: mpsc::Sender<Result<E
             return;
         }
     }
+}
+
+/// The monotonic clock, as timers want it.
+fn now() -> tokio::time::Instant {
+    clock::instant().into()
 }
 
 fn ended(socket: &Socket) -> SocketError {

@@ -18,6 +18,8 @@ struct Script {
     containers: BTreeMap<String, &'static str>,
     /// For each connection to `/events` in turn: what is sent, and whether the stream ends then.
     streams: VecDeque<(String, bool)>,
+    /// Events are forbidden, as some proxies do.
+    forbids_events: bool,
     /// Requests so far.
     asked: Vec<String>,
     /// A stream that ends does so when this is told.
@@ -101,7 +103,8 @@ async fn answer(mut stream: UnixStream, script: Arc<Mutex<Script>>) {
     let head = String::from_utf8(head).unwrap();
     let path = head.split(' ').nth(1).unwrap().to_owned();
     script.lock().unwrap().asked.push(path.clone());
-    if path.contains("/events") {
+    let forbidden = path.contains("/events") && script.lock().unwrap().forbids_events;
+    if path.contains("/events") && !forbidden {
         let next = script.lock().unwrap().streams.pop_front();
         let (text, ends) = next.unwrap_or_default();
         let begin = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
@@ -124,7 +127,11 @@ async fn answer(mut stream: UnixStream, script: Arc<Mutex<Script>>) {
         }
         return;
     }
-    let (code, body) = body(&path, &script.lock().unwrap().containers);
+    let (code, body) = if forbidden {
+        (403, "Forbidden by the proxy".to_owned())
+    } else {
+        body(&path, &script.lock().unwrap().containers)
+    };
     let text = format!(
         "HTTP/1.1 {code} X\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
@@ -295,4 +302,26 @@ async fn a_line_without_end_ends_the_session_and_not_the_memory() {
     scene
         .until("connected again", |engine, _| connected(engine))
         .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_engine_that_forbids_events_is_not_asked_without_end() {
+    let scene = Scene::start(Script {
+        containers: [("a".to_owned(), "running")].into(),
+        forbids_events: true,
+        ..Script::default()
+    });
+    scene
+        .until(
+            "away, with the refusal",
+            |engine, _| matches!(engine, Engine::Away { why } if why.contains("403: Forbidden by the proxy")),
+        )
+        .await;
+    let asked = || {
+        let asked = scene.script.lock().unwrap().asked.clone();
+        asked.iter().filter(|path| path.contains("/events")).count()
+    };
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    // At 0, 1, 3, 7 s ...: the waits grow although each connection begins well.
+    assert!((2..=4).contains(&asked()), "{} times", asked());
 }
