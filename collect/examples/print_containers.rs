@@ -60,7 +60,7 @@ fn print_costs(
         let begin = micros(ClockId::ProcessCPUTime);
         for round in 0..rounds {
             if recycled {
-                collector.recycle(std::mem::take(&mut collection.families));
+                collector.recycle(std::mem::take(&mut collection.families), collection.round);
             }
             collection = collector.collect(i64::from(round) * 15_000);
         }
