@@ -48,6 +48,44 @@ fn ids(folder: &Path, depth: usize, found: &mut BTreeSet<(String, u32)>) {
     }
 }
 
+/// Prints what rounds and live readings cost.
+fn print_costs(
+    collector: &mut ContainerCollector,
+    containers: usize,
+    rounds: u32,
+    out: &mut impl std::io::Write,
+) -> Result<(), Box<dyn Error>> {
+    let mut collection = collector.collect(0);
+    for recycled in [false, true] {
+        let begin = micros(ClockId::ProcessCPUTime);
+        for round in 0..rounds {
+            if recycled {
+                collector.recycle(std::mem::take(&mut collection.families), collection.round);
+            }
+            collection = collector.collect(i64::from(round) * 15_000);
+        }
+        let each = (micros(ClockId::ProcessCPUTime) - begin) / f64::from(rounds.max(1));
+        let samples: usize = collection
+            .families
+            .iter()
+            .map(|family| family.metrics.len())
+            .sum();
+        let count = u32::try_from(containers.max(1))?;
+        writeln!(
+            out,
+            "{containers} containers, {samples} samples, recycled {recycled}: {each:.0} us a round, {:.1} us a container",
+            each / f64::from(count)
+        )?;
+    }
+    let begin = micros(ClockId::ProcessCPUTime);
+    for _ in 0..rounds {
+        collector.read_live();
+    }
+    let each = (micros(ClockId::ProcessCPUTime) - begin) / f64::from(rounds.max(1));
+    writeln!(out, "live: {each:.0} us a round")?;
+    Ok(())
+}
+
 fn main() -> Result<(), Box<dyn Error>> {
     let mut out = std::io::stdout().lock();
     let mut options = ContainerOptions::default();
@@ -88,7 +126,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     collector.set_files_max(4096);
     collector.set_running(running);
     let now = clock_gettime(ClockId::Realtime);
-    let mut collection = collector.collect(now.tv_sec * 1000);
+    let collection = collector.collect(now.tv_sec * 1000);
     let Some(rounds) = bench else {
         let mut text = String::new();
         model::encode_families(&collection.families, &mut text);
@@ -99,32 +137,5 @@ fn main() -> Result<(), Box<dyn Error>> {
         writeln!(std::io::stderr(), "{:#?}", collector.read_live())?;
         return Ok(());
     };
-    for recycled in [false, true] {
-        let begin = micros(ClockId::ProcessCPUTime);
-        for round in 0..rounds {
-            if recycled {
-                collector.recycle(std::mem::take(&mut collection.families));
-            }
-            collection = collector.collect(i64::from(round) * 15_000);
-        }
-        let each = (micros(ClockId::ProcessCPUTime) - begin) / f64::from(rounds.max(1));
-        let samples: usize = collection
-            .families
-            .iter()
-            .map(|family| family.metrics.len())
-            .sum();
-        let count = u32::try_from(containers.max(1))?;
-        writeln!(
-            out,
-            "{containers} containers, {samples} samples, recycled {recycled}: {each:.0} us a round, {:.1} us a container",
-            each / f64::from(count)
-        )?;
-    }
-    let begin = micros(ClockId::ProcessCPUTime);
-    for _ in 0..rounds {
-        collector.read_live();
-    }
-    let each = (micros(ClockId::ProcessCPUTime) - begin) / f64::from(rounds.max(1));
-    writeln!(out, "live: {each:.0} us a round")?;
-    Ok(())
+    print_costs(&mut collector, containers, rounds, &mut out)
 }

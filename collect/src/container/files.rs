@@ -68,7 +68,7 @@ impl Default for Reader {
             buffer: vec![0; BUFFER_BYTES],
             open: 0,
             max: FILES_MAX,
-            spare: None,
+            spare: File::open("/").ok(),
             starved: false,
             denied: None,
         }
@@ -99,7 +99,8 @@ impl Reader {
             }
         };
         let len = fill(&mut self.buffer, &file, slot.shape).ok()?;
-        if self.open < self.max {
+        // Once the system has had no file to give, each one is given back at once.
+        if self.open < self.max && !self.starved {
             self.open += 1;
             slot.file = Some(file);
         }

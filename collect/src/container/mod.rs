@@ -91,6 +91,8 @@ pub struct ContainerCollection {
     pub families: Vec<Family>,
     /// What could not be read that should have been; a container that ended in between is none of these.
     pub warnings: Vec<String>,
+    /// Which round of the collector this was, for [`ContainerCollector::recycle`].
+    pub round: u64,
 }
 
 /// The present state of one container (or of the machine, with an empty `id`), for live pages: counters since it started and gauges.
@@ -255,13 +257,17 @@ impl ContainerCollector {
         ContainerCollection {
             families: self.tools.sheet.finish(),
             warnings: self.warnings(denied),
+            round: self.round,
         }
     }
 
     /// Takes the last round's families back, unchanged, when they are no longer needed: the next round then writes new values
-    /// beside the labels that are there, which saves most of its allocations.
-    pub fn recycle(&mut self, families: Vec<Family>) {
-        self.tools.sheet.recycle(families);
+    /// beside the labels that are there, which saves most of its allocations. Families of another round than the last one
+    /// (somebody read in between) are dropped, as are those that are not of this collector.
+    pub fn recycle(&mut self, families: Vec<Family>, round: u64) {
+        if round == self.round {
+            self.tools.sheet.recycle(families);
+        }
     }
 
     /// The few figures that live pages show, of all containers and of the machine.

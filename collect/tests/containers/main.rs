@@ -1,5 +1,11 @@
 //! The container collector over small trees of each kind of system.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "test support: a tree that cannot be written fails the test, and what is skipped is said"
+)]
+
 mod golden;
 mod tree;
 
@@ -367,7 +373,7 @@ fn what_the_runtime_says_shows_at_once() {
     tree.container(&path);
     let mut collector = tree.collector();
     let first = collector.collect(0);
-    collector.recycle(first.families);
+    collector.recycle(first.families, first.round);
     let mut changed = container();
     changed.labels[2].1 = "web-2".to_owned();
     changed.healthy = Some(false);
@@ -451,12 +457,12 @@ fn rounds_are_the_same_with_no_file_open_and_with_labels_handed_back() {
         };
         let first = collector.collect(7);
         let want = steady(&first);
-        collector.recycle(first.families);
+        collector.recycle(first.families, first.round);
         for files in [4096, 3, 0, 4096] {
             collector.set_files_max(files);
             let collection = collector.collect(7);
             assert_eq!(steady(&collection), want, "{system:?} with {files} files");
-            collector.recycle(collection.families);
+            collector.recycle(collection.families, collection.round);
         }
     }
 }

@@ -28,7 +28,7 @@ use promql::engine;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::runner::{Limits, Runner};
-use crate::api::{self, About, Api};
+use crate::api::{self, About, Access, Api};
 use crate::clock;
 use crate::config::Config;
 use crate::ingest::Sink;
@@ -51,6 +51,8 @@ pub struct UpOptions {
     pub web_config: Option<Arc<WebConfig>>,
     /// Listen beyond loopback without users.
     pub insecure: bool,
+    /// Names beside this machine's own that are answered to without users.
+    pub allow_hosts: Vec<String>,
     /// Samples older than this are dropped.
     pub retention_ms: i64,
     /// The data folder is kept below this; `None` is 5 % of the disk, at least 1 GB.
@@ -102,7 +104,13 @@ pub async fn run(
         retention: running.api.about.retention.clone(),
         interval_ms: running.api.about.interval_ms,
     });
-    let router = api::router(Arc::clone(&running.api), web_config);
+    let access = Access::new(
+        web_config,
+        options.insecure,
+        &running.api.about.hostname,
+        &options.allow_hosts,
+    );
+    let router = api::router(Arc::clone(&running.api), access);
     listener::serve(socket, router, tls, stop).await;
     let stopped = shut_down(running).await;
     drop(lock);
