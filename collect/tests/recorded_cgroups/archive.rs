@@ -75,7 +75,9 @@ impl Recorded {
                     .filter_map(|line| line.split_once(' '))
                     .map(|(key, value)| (key.to_owned(), value.to_owned()))
                     .collect();
-                recorded.facts.insert((container.to_owned(), kind.to_owned()), facts);
+                recorded
+                    .facts
+                    .insert((container.to_owned(), kind.to_owned()), facts);
             } else {
                 let at = recorded.at(name);
                 fs::create_dir_all(at.parent().unwrap()).unwrap();
@@ -91,7 +93,9 @@ impl Recorded {
 
     /// A recorded file.
     pub(crate) fn file(&self, path: &str) -> &str {
-        self.files.get(path).unwrap_or_else(|| panic!("{path} was not recorded"))
+        self.files
+            .get(path)
+            .unwrap_or_else(|| panic!("{path} was not recorded"))
     }
 
     /// What the engine said: `kind` is `inspect` or `stats`. `None` when it did not.
@@ -119,7 +123,8 @@ impl Recorded {
 
     /// The 64 digits of a container.
     pub(crate) fn id(&self, container: &str) -> &str {
-        self.fact(container, "inspect", "id").expect("the container was recorded")
+        self.fact(container, "inspect", "id")
+            .expect("the container was recorded")
     }
 
     /// Names of the containers that ran, sorted.
@@ -183,7 +188,11 @@ impl Series {
             .filter(|f| f.name == family)
             .flat_map(|f| &f.metrics)
             .map(|metric| {
-                let labels = metric.labels.iter().map(|(name, value)| (&**name, &**value)).collect();
+                let labels = metric
+                    .labels
+                    .iter()
+                    .map(|(name, value)| (&**name, &**value))
+                    .collect();
                 let MetricValue::Float(value) = metric.value else {
                     panic!("{family} is of plain numbers");
                 };

@@ -73,7 +73,10 @@ fn each_container_has_the_id_of_its_own_cgroup() {
                 } else {
                     machine.usual
                 };
-                ((*name).to_owned(), format!("{before}{}{after}", recorded.id(name)))
+                (
+                    (*name).to_owned(),
+                    format!("{before}{}{after}", recorded.id(name)),
+                )
             })
             .collect();
         assert_eq!(found, wanted, "{}", machine.name);
@@ -84,15 +87,39 @@ fn each_container_has_the_id_of_its_own_cgroup() {
 
 /// A family's sum over a container's series, the number of the engine's that it equals, and what that is divided by.
 const AS_THE_ENGINE_SAYS: [(&str, &str, f64); 12] = [
-    ("container_cpu_usage_seconds_total", "cpu_stats.cpu_usage.total_usage", 1e9),
+    (
+        "container_cpu_usage_seconds_total",
+        "cpu_stats.cpu_usage.total_usage",
+        1e9,
+    ),
     ("container_memory_usage_bytes", "memory_stats.usage", 1.0),
     ("container_threads", "pids_stats.current", 1.0),
     ("container_processes", "pids_stats.current", 1.0),
-    ("container_network_receive_bytes_total", "networks.eth0.rx_bytes", 1.0),
-    ("container_network_receive_packets_total", "networks.eth0.rx_packets", 1.0),
-    ("container_network_transmit_bytes_total", "networks.eth0.tx_bytes", 1.0),
-    ("container_network_transmit_packets_total", "networks.eth0.tx_packets", 1.0),
-    ("container_cpu_cfs_periods_total", "cpu_stats.throttling_data.periods", 1.0),
+    (
+        "container_network_receive_bytes_total",
+        "networks.eth0.rx_bytes",
+        1.0,
+    ),
+    (
+        "container_network_receive_packets_total",
+        "networks.eth0.rx_packets",
+        1.0,
+    ),
+    (
+        "container_network_transmit_bytes_total",
+        "networks.eth0.tx_bytes",
+        1.0,
+    ),
+    (
+        "container_network_transmit_packets_total",
+        "networks.eth0.tx_packets",
+        1.0,
+    ),
+    (
+        "container_cpu_cfs_periods_total",
+        "cpu_stats.throttling_data.periods",
+        1.0,
+    ),
     (
         "container_cpu_cfs_throttled_periods_total",
         "cpu_stats.throttling_data.throttled_periods",
@@ -115,7 +142,10 @@ fn figures_are_those_of_the_engine() {
         for name in recorded.running() {
             let of = [("name", name)];
             for (family, key, divisor) in AS_THE_ENGINE_SAYS {
-                let Some(want) = recorded.fact(name, "stats", key).map(|text| number(text) / divisor) else {
+                let Some(want) = recorded
+                    .fact(name, "stats", key)
+                    .map(|text| number(text) / divisor)
+                else {
                     continue;
                 };
                 let (count, got) = series.sum(family, &of);
@@ -142,12 +172,21 @@ fn figures_are_those_of_the_engine() {
                 let want = recorded.block_bytes(name, operation);
                 // The engine reads v1's files of one scheduler, which stay empty under another.
                 if machine.is_v2 || want > 0.0 {
-                    assert_eq!(series.sum(family, &of).1, want, "{}: {name}: {family}", machine.name);
+                    assert_eq!(
+                        series.sum(family, &of).1,
+                        want,
+                        "{}: {name}: {family}",
+                        machine.name
+                    );
                     compared += 1;
                 }
             }
         }
-        assert!(compared > 60, "{}: {compared} figures were compared", machine.name);
+        assert!(
+            compared > 60,
+            "{}: {compared} figures were compared",
+            machine.name
+        );
     }
 }
 
@@ -213,7 +252,11 @@ fn figures_are_those_that_were_read_off_by_hand() {
             .map(|value| (value, series.sum(value.family, &value.labels)))
             .filter(|(value, (count, got))| *count != 1 || !agree(*got, value.is))
             .collect();
-        assert!(wrong.is_empty(), "{}: (series, value) are not: {wrong:#?}", machine.name);
+        assert!(
+            wrong.is_empty(),
+            "{}: (series, value) are not: {wrong:#?}",
+            machine.name
+        );
         assert!(by_hand.len() >= 20, "{}: {} values", machine.name, by_hand.len());
     }
 }
@@ -239,7 +282,11 @@ fn a_host_network_is_not_counted_as_the_containers() {
     for machine in &MACHINES {
         let recorded = Recorded::open(machine.name);
         let series = collect_once(&recorded, Groups::None);
-        let of = |name| series.sum("container_network_receive_bytes_total", &[("name", name)]).0;
+        let of = |name| {
+            series
+                .sum("container_network_receive_bytes_total", &[("name", name)])
+                .0
+        };
         assert_eq!((of("hostnet"), of("client")), (0, 1), "{}", machine.name);
     }
 }
@@ -254,7 +301,10 @@ fn a_process_below_the_container_is_the_containers() {
         let (before, after) = machine.usual;
         let left = format!("/sys/fs/cgroup{before}{}{after}", recorded.id("moved"));
         assert_eq!(recorded.file(&format!("{left}/cgroup.procs")), "");
-        assert_eq!(recorded.file(&format!("{left}/init/cgroup.procs")), format!("{pid}\n"));
+        assert_eq!(
+            recorded.file(&format!("{left}/init/cgroup.procs")),
+            format!("{pid}\n")
+        );
         assert_eq!(collector.pids(recorded.id("moved")), [pid], "{}", machine.name);
     }
 }
@@ -276,14 +326,21 @@ fn live_readings_are_those_that_are_stored() {
             assert_eq!(reading.memory_limit_bytes, limit, "{}: {name}", machine.name);
             for (got, family) in [
                 (reading.cpu_s, "container_cpu_usage_seconds_total"),
-                (reading.memory_working_set_bytes, "container_memory_working_set_bytes"),
+                (
+                    reading.memory_working_set_bytes,
+                    "container_memory_working_set_bytes",
+                ),
                 (reading.receive_bytes, "container_network_receive_bytes_total"),
                 (reading.transmit_bytes, "container_network_transmit_bytes_total"),
                 (reading.read_bytes, "container_fs_reads_bytes_total"),
                 (reading.write_bytes, "container_fs_writes_bytes_total"),
                 (reading.processes, "container_processes"),
             ] {
-                assert!(agree(got, of(family)), "{}: {name}: {family}: {got}", machine.name);
+                assert!(
+                    agree(got, of(family)),
+                    "{}: {name}: {family}: {got}",
+                    machine.name
+                );
             }
         }
     }
