@@ -190,18 +190,7 @@ fn start(
         Arc::clone(&sink),
     )?;
     let upkeep = upkeep::Upkeep::start(Arc::clone(&db), Arc::clone(&metrics), options.wal_sync_ms)?;
-    let about = About {
-        start_ms: now_ms,
-        hostname,
-        config_yaml: options.config.to_yaml(),
-        flags: options.flags.clone(),
-        retention: data_dir::retention_text(options.retention_ms, retention_bytes),
-        cwd: std::env::current_dir()
-            .map(|p| p.display().to_string())
-            .unwrap_or_default(),
-        interval_ms,
-        damaged_files,
-    };
+    let about = about(options, retention_bytes, now_ms, hostname, damaged_files)?;
     let querier: Arc<dyn Querier> = Arc::clone(&db) as Arc<dyn Querier>;
     let api = Arc::new(Api {
         runner: Runner::new(querier, options.limits),
@@ -224,6 +213,28 @@ fn start(
         upkeep,
         scrapes,
         watching,
+    })
+}
+
+/// What the status pages say.
+fn about(
+    options: &UpOptions,
+    retention_bytes: u64,
+    now_ms: i64,
+    hostname: String,
+    damaged_files: usize,
+) -> anyhow::Result<About> {
+    Ok(About {
+        start_ms: now_ms,
+        hostname,
+        config_yaml: options.config.to_yaml(),
+        flags: options.flags.clone(),
+        retention: data_dir::retention_text(options.retention_ms, retention_bytes),
+        cwd: std::env::current_dir()
+            .map(|p| p.display().to_string())
+            .unwrap_or_default(),
+        interval_ms: i64::try_from(options.config.masthead.collect.interval.as_millis())?,
+        damaged_files,
     })
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
@@ -15,11 +16,24 @@ fn namespace(procfs: &Path, process: &str, kind: &str) -> Option<String> {
     Some(link.to_string_lossy().into_owned())
 }
 
-/// What the runtimes leave in a container.
+/// What the runtimes leave in a container. Some machines are made from an image of a container and have it too: where the first process
+/// of the machine has the same root, this is none.
 fn in_container(place: &Place) -> bool {
-    [".dockerenv", "run/.containerenv"]
+    let hinted = [".dockerenv", "run/.containerenv"]
         .iter()
-        .any(|hint| place.root.join(hint).exists())
+        .any(|hint| place.root.join(hint).exists());
+    hinted && !shares_first_root(place)
+}
+
+fn sees_every_process(place: &Place) -> bool {
+    namespace(&place.own_procfs(), "self", "pid").as_deref() == Some(FIRST_PID_NAMESPACE)
+}
+
+/// Is our root that of the machine's first process? Only root may look; who may not is not told so.
+fn shares_first_root(place: &Place) -> bool {
+    let at = |path: &Path| fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()));
+    let own = at(&place.root);
+    sees_every_process(place) && own.is_some() && own == at(&place.own_procfs().join("1/root"))
 }
 
 /// Another `/proc` than our own is read: the host's, mounted into a container.
@@ -60,8 +74,7 @@ pub(super) fn network_namespace(place: &Place) -> Finding {
     const CURE: &str = "run the container with --network host (compose: `network_mode: host`)";
     let own = namespace(&place.own_procfs(), "self", "net");
     let first = namespace(&place.procfs, "1", "net");
-    let sees_host = reads_other_proc(place)
-        || namespace(&place.own_procfs(), "self", "pid").as_deref() == Some(FIRST_PID_NAMESPACE);
+    let sees_host = reads_other_proc(place) || sees_every_process(place);
     match (own, first) {
         (Some(own), Some(first)) if own != first => Finding::fail(
             "this is a network namespace of its own: the traffic of the host is not seen",
@@ -98,6 +111,12 @@ pub(super) fn root_fs(place: &Place) -> Finding {
                 CURE,
             )
         };
+    }
+    if in_container(place) && sees_every_process(place) && !place.own_procfs().join("1/root").exists() {
+        return Finding::warn(
+            "this looks like a container, and whose file systems these are cannot be told",
+            CURE,
+        );
     }
     if in_container(place) {
         return Finding::fail(

@@ -91,6 +91,14 @@ fn a_container_needs_the_host_s_root() {
     check(name, &[], State::Ok, "not in a container");
     check(name, &[(".dockerenv", "")], State::Fail, "rootfs: /host");
     check(name, &[("run/.containerenv", "")], State::Fail, "rootfs: /host");
+    // A machine made from a container's image: its first process has the same root.
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), ".dockerenv", "");
+    namespaces(dir.path(), "self", FIRST, "net:[1]");
+    fs::create_dir_all(dir.path().join("proc/1")).unwrap();
+    symlink(dir.path(), dir.path().join("proc/1/root")).unwrap();
+    expect(&place(dir.path()), name, State::Ok, "not in a container");
+
     let dir = tempfile::tempdir().unwrap();
     write(dir.path(), ".dockerenv", "");
     let mut place = place(dir.path());
