@@ -288,11 +288,7 @@ fn groups_at_the_top_are_of_no_container() {
 fn a_host_network_is_not_counted_as_the_containers() {
     for machine in &MACHINES {
         let recorded = Recorded::open(machine.name);
-<<<<<<< HEAD
         let series = collect_once(recorded, Groups::None);
-=======
-        let series = collect_once(&recorded, Groups::None);
->>>>>>> live
         let of = |name| {
             series
                 .sum("container_network_receive_bytes_total", &[("name", name)])
