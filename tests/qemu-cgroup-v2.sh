@@ -16,7 +16,7 @@ HERE=$(cd "$(dirname "$0")" && pwd)
 WORK=${MASTHEAD_VM_DIR:-/var/tmp/masthead-cgroup-v2}
 SUITE=bookworm
 # Boot and both drivers; the emulated processor is ten to twenty times slower than a real one.
-MINUTES=${MASTHEAD_VM_MINUTES:-25}
+MINUTES=${MASTHEAD_VM_MINUTES:-40}
 
 die() {
     echo "qemu-cgroup-v2: $*" >&2
