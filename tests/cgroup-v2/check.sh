@@ -5,6 +5,8 @@
 . ./engine.sh
 
 URL=http://127.0.0.1:9090
+# What is printed becomes a document.
+export NO_COLOR=1
 PASSED=0
 FAILED=0
 

@@ -8,6 +8,7 @@ mod blockio;
 mod cgroup;
 mod families;
 mod files;
+mod filesystems;
 mod format;
 mod groups;
 mod hierarchy;
@@ -17,8 +18,6 @@ mod network;
 mod processes;
 mod sheet;
 mod spec;
-#[cfg(test)]
-mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -30,6 +29,7 @@ pub use self::families::{ContainerFamily, container_families};
 use self::blockio::{BlockIo, Devices};
 use self::families::Name;
 use self::files::Reader;
+use self::filesystems::Filesystems;
 use self::groups::Scanner;
 use self::hierarchy::Hierarchies;
 use self::machine::Machine;
@@ -151,6 +151,7 @@ impl ContainerCollector {
                 sheet: Sheet::default(),
                 devices: Devices::new(&options.paths),
                 block_io: BlockIo::default(),
+                filesystems: Filesystems::default(),
                 machine: Machine::new(&options.paths),
                 procfs: options.paths.procfs.clone(),
                 per_cpu: options.per_cpu,
@@ -216,6 +217,10 @@ impl ContainerCollector {
         self.round += 1;
         self.tools.devices.begin_round(round);
         self.tools.machine.begin_round(round, &mut self.tools.reader);
+        let paths = &self.options.paths;
+        self.tools
+            .filesystems
+            .begin_round(round, &paths.procfs, &paths.rootfs, &mut self.tools.reader);
         self.find(round);
         self.scan_processes(round);
 
@@ -362,7 +367,7 @@ impl ContainerCollector {
     fn find_containers(&mut self) {
         // Soon after a container came its cgroup may not be there yet; later it is likely gone.
         let is_due = |tracked: &Tracked| {
-            tracked.member.is_none() && (tracked.misses < 4 || tracked.misses.is_multiple_of(8))
+            tracked.member.is_none() && (tracked.misses < 16 || tracked.misses.is_multiple_of(8))
         };
         let tools = &mut self.tools;
         let mut lost = false;

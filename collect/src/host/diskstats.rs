@@ -165,6 +165,18 @@ pub(super) struct Disk<'a> {
     pub(super) count: usize,
 }
 
+impl Disk<'_> {
+    /// Sectors of 512 bytes read and written.
+    pub(super) fn sectors(&self) -> [f64; 2] {
+        let [_, _, read, _, _, _, written, ..] = self.fields;
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "samples are floats: upstream rounds the same way"
+        )]
+        [read, written].map(|sectors| sectors as f64)
+    }
+}
+
 /// All devices.
 pub(super) fn parse(text: &str) -> Result<Vec<Disk<'_>>, Fault> {
     let mut disks = Vec::new();

@@ -18,6 +18,7 @@ pub(crate) mod mountinfo;
 mod netdev;
 mod netstat;
 mod pressure;
+mod pulse;
 mod sockstat;
 mod stat;
 pub(crate) mod statfs;
@@ -35,6 +36,9 @@ use crate::error::CollectError;
 use crate::input::Input;
 use crate::options::{Options, Zone};
 use crate::output::{Output, label, samples_len};
+use crate::process;
+
+pub use pulse::{Pulse, PulseReading};
 
 /// What one collector has to be able to do.
 trait Collector: Send {
@@ -198,7 +202,7 @@ impl HostCollector {
     }
 }
 
-/// Gives the bytes to every parser, for the fuzzer and for property tests: none may panic.
+/// Gives the bytes to every parser of this crate, for the fuzzer and for property tests: none may panic.
 pub fn fuzz_parsers(bytes: &[u8]) {
     let text: Cow<'_, str> = String::from_utf8_lossy(bytes);
     let _ = cpu::parse_ticks(&text);
@@ -213,6 +217,12 @@ pub fn fuzz_parsers(bytes: &[u8]) {
     let _ = netstat::parse(&text, |_, _, _| {});
     netstat::parse_v6(&text, |_, _, _| {});
     let _ = pressure::parse(&text);
+    let _ = pulse::parse_cpu(&text);
+    let _ = process::parse_stat(bytes);
+    let _ = process::parse_uid(bytes);
+    let _ = process::container_ids(bytes);
+    let _ = process::parse_passwd(bytes);
+    let _ = process::command(bytes);
     let _ = sockstat::parse(&text);
     let _ = stat::parse(&text);
     udev::parse(&text, |_, _| {});
@@ -293,7 +303,7 @@ mod tests {
             .unwrap()
             .map(|entry| entry.unwrap().path())
             .collect();
-        assert!(files.len() >= 15, "{} files in {}", files.len(), corpus.display());
+        assert!(files.len() >= 28, "{} files in {}", files.len(), corpus.display());
         for file in files {
             fuzz_parsers(&std::fs::read(file).unwrap());
         }
@@ -316,6 +326,10 @@ mod tests {
                     Just("8 0 sda "), Just("1 2 3 4 "), Just("- ext4 "), Just("8:1 "), Just("\\040"), Just("\\0"), Just("rw,"),
                     Just("processor : "), Just("flags\t:"), Just("18446744073709551616 "), Just("-1 "), Just("0-9,"),
                     Just("4294967295-0"), Just("\t"), Just("\n"), Just("\n\n"), Just("\u{e9}"), Just(":"), Just(" "),
+                    Just("total_rss "), Just("anon "), Just("usage_usec "), Just("oom_kill "), Just("rbytes="), Just("8:0 Read "),
+                    Just("max "), Just("0::/docker/id"), Just("4:memory:/../x"), Just("/docker/id/.."), Just("(deleted)"),
+                    Just("1 2 0:3 / /sys/fs/cgroup rw - cgroup2 c rw"), Just("1 2 0:3 /x /y rw - cgroup c rw,memory"),
+                    Just("Max open files "), Just("7 (a) b) S"), Just("btime "), Just("cpu  "),
                 ],
                 0..64,
             )

@@ -52,6 +52,14 @@ pub(super) struct Device<'a> {
     pub(super) counters: [f64; FILE_COLUMNS],
 }
 
+impl Device<'_> {
+    /// Bytes received and sent.
+    pub(super) fn bytes(&self) -> [f64; 2] {
+        let [receive, _, _, _, _, _, _, _, transmit, ..] = self.counters;
+        [receive, transmit]
+    }
+}
+
 /// All devices. A name ends at the last colon, as an alias has one within (`eth0:1`), and numbers may follow it at once.
 pub(super) fn parse(text: &str) -> Result<Vec<Device<'_>>, Fault> {
     let mut devices = Vec::new();

@@ -9,10 +9,11 @@ use axum::http::Response;
 use serde_json::{Map, Value, json};
 
 use crate::api::Api;
-use crate::api::error::{ApiError, ErrorType};
+use crate::api::error::ApiError;
 use crate::api::params::Params;
-use crate::api::status::{success, text_response};
+use crate::api::status::{read_metrics, success, text_response};
 use crate::clock;
+use crate::docker::Containers;
 use crate::docker::inventory::{Engine, Known};
 use crate::docker::known::AllowList;
 use crate::docker::marks::Mark;
@@ -136,12 +137,17 @@ fn mark_json(mark: &Mark) -> Value {
 
 /// `GET /metrics/containers`: the containers, read now.
 pub(super) async fn metrics(State(api): State<Arc<Api>>) -> Result<Response<Body>, ApiError> {
-    let Some(containers) = api.containers.clone() else {
+    metrics_of(api.containers.clone()).await
+}
+
+/// The containers' metrics as text; what could not be read is said in comments.
+pub(super) async fn metrics_of(containers: Option<Arc<Containers>>) -> Result<Response<Body>, ApiError> {
+    let Some(containers) = containers else {
         return Ok(text_response(
             "# containers are turned off (masthead: containers: enabled: false)\n".to_owned(),
         ));
     };
-    let text = tokio::task::spawn_blocking(move || {
+    read_metrics(move || {
         let (families, warnings) = containers.collect(clock::now_ms());
         let mut text = String::new();
         model::encode_families(&families, &mut text);
@@ -151,11 +157,4 @@ pub(super) async fn metrics(State(api): State<Arc<Api>>) -> Result<Response<Body
         text
     })
     .await
-    .map_err(|e| {
-        ApiError::new(
-            ErrorType::Internal,
-            format!("collecting the containers' metrics: {e}"),
-        )
-    })?;
-    Ok(text_response(text))
 }

@@ -3,15 +3,18 @@
 //! A handler takes the shared [`Api`] and the request's [`Params`] and gives a response or an [`ApiError`]; what errors look like
 //! on the wire is `error.rs`' business alone. Paths that are not the API's are the web page's.
 
+pub mod agent;
 pub mod error;
 pub mod json;
 pub mod params;
 pub mod runner;
 
 mod containers;
+mod live;
 mod query;
 mod series;
 mod status;
+mod top;
 mod write;
 
 use std::future::Future;
@@ -35,9 +38,11 @@ use crate::api::params::Params;
 use crate::api::runner::Runner;
 use crate::app::metrics::Metrics;
 use crate::docker::Containers;
+use crate::live::Live;
 use crate::remote_write::Receiver;
 use crate::scrape::Targets;
 use crate::web::assets;
+use crate::web::hosts::Hosts;
 use crate::web_config::WebConfig;
 
 /// A query form larger than this is refused.
@@ -66,6 +71,8 @@ pub struct Api {
     pub metrics: Arc<Metrics>,
     /// For `/metrics/node`: a collector of its own, so that a reader never disturbs the tick.
     pub host: Mutex<collect::HostCollector>,
+    /// Readings for live pages.
+    pub live: Arc<Live>,
     /// The containers; `None` when the configuration turns them off.
     pub containers: Option<Arc<Containers>>,
     /// What the status pages say.
@@ -127,9 +134,9 @@ where
 }
 
 /// All routes, with authentication, the cross-site guard, compression and our own counters around them.
-pub fn router(api: Arc<Api>, web_config: Option<Arc<WebConfig>>) -> Router {
+pub fn router(api: Arc<Api>, access: Access) -> Router {
     let counted = Arc::clone(&api.metrics);
-    Router::new()
+    let routes = Router::new()
         .route("/api/v1/query", read(query::instant))
         .route("/api/v1/query_range", read(query::range))
         .route("/api/v1/query_exemplars", read(query::exemplars))
@@ -154,6 +161,8 @@ pub fn router(api: Arc<Api>, web_config: Option<Arc<WebConfig>>) -> Router {
             "/api/v1/write",
             post(write::write).layer(middleware::from_fn(same_site)),
         )
+        .route("/api/masthead/v1/live", look(live::live))
+        .route("/api/masthead/v1/top", look(top::top))
         .route("/api/masthead/v1/containers", look(containers::containers))
         .route("/api/masthead/v1/events", look(containers::events))
         .route("/-/healthy", get(|| async { "Masthead is Healthy.\n" }))
@@ -168,15 +177,72 @@ pub fn router(api: Arc<Api>, web_config: Option<Arc<WebConfig>>) -> Router {
         .route("/metrics/{*rest}", any(unknown))
         .route("/federate", any(unknown))
         .fallback(assets::serve)
-        .method_not_allowed_fallback(wrong_method)
+        .method_not_allowed_fallback(wrong_method);
+    guarded(routes, access)
+        .layer(middleware::from_fn_with_state(counted, count))
+        .with_state(api)
+}
+
+/// Who may ask a listener, and by which names.
+#[derive(Debug, Clone)]
+pub struct Access {
+    /// Users and the headers of every answer.
+    pub web_config: Option<Arc<WebConfig>>,
+    /// Names that are answered to.
+    pub hosts: Hosts,
+}
+
+impl Access {
+    /// Names are looked at only where neither a password nor something in front of us keeps other sites' pages out.
+    #[must_use]
+    pub fn new(
+        web_config: Option<Arc<WebConfig>>,
+        insecure: bool,
+        hostname: &str,
+        allowed: &[String],
+    ) -> Self {
+        let guarded = insecure || web_config.as_ref().is_some_and(|web| web.has_users());
+        let hosts = if guarded {
+            Hosts::Any
+        } else {
+            Hosts::of(hostname, allowed)
+        };
+        Self { web_config, hosts }
+    }
+}
+
+/// Routes behind what every listener of ours has: names it answers to, a password where there are users, fixed headers,
+/// compression.
+fn guarded<S: Clone + Send + Sync + 'static>(routes: Router<S>, access: Access) -> Router<S> {
+    routes
         .layer(CompressionLayer::new().gzip(true))
         .layer(middleware::from_fn(headers))
         .layer(middleware::from_fn_with_state(
-            Gate::new(web_config),
+            Gate::new(access.web_config),
             authenticate,
         ))
-        .layer(middleware::from_fn_with_state(counted, count))
-        .with_state(api)
+        .layer(middleware::from_fn_with_state(Arc::new(access.hosts), own_name))
+}
+
+/// Refuses what was asked under a name that is not ours.
+async fn own_name(State(hosts): State<Arc<Hosts>>, request: Request, next: Next) -> Response<Body> {
+    let header = request.headers().get(header::HOST);
+    let host = match header.map(HeaderValue::to_str) {
+        Some(Ok(host)) => Some(host),
+        // No name of ours has other characters than these.
+        Some(Err(_)) => Some("?"),
+        None => request.uri().authority().map(axum::http::uri::Authority::as_str),
+    };
+    if hosts.allow(host) {
+        return next.run(request).await;
+    }
+    let text = format!(
+        "this server was asked for as {:?}, which is no name of this machine; so that pages of other sites cannot read it, \
+         it answers without a password only to addresses, localhost and its own name. If this name is yours (a reverse proxy), \
+         start it with --allow-host NAME, or give --web-config with basic_auth_users",
+        host.unwrap_or_default()
+    );
+    ApiError::new(ErrorType::Forbidden, text).into_response()
 }
 
 async fn label_values(

@@ -1,7 +1,7 @@
 //! What is going on: targets, metadata, the status pages, and our own metrics.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::Body;
 use axum::extract::State;
@@ -15,6 +15,7 @@ use crate::api::{Api, json, json_response};
 use crate::clock;
 use crate::config::format_duration;
 
+/// A good answer with this data.
 pub(super) fn success(data: &Value) -> Response<Body> {
     json_response(format!("{}{data}}}", json::HEAD))
 }
@@ -287,24 +288,34 @@ pub(super) async fn own_metrics(State(api): State<Arc<Api>>) -> Response<Body> {
 
 /// `GET /metrics/node`: the host, read now.
 pub(super) async fn node_metrics(State(api): State<Arc<Api>>) -> Result<Response<Body>, ApiError> {
-    let text = tokio::task::spawn_blocking(move || {
-        let mut collector = api.host.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let collection = crate::app::host::collect_timed(&mut collector, clock::now_ms());
-        let mut text = String::new();
-        model::encode_families(&collection.families, &mut text);
-        for outcome in collection.outcomes.iter().filter(|o| !o.success) {
-            if let Some(error) = &outcome.error {
-                let _ = writeln!(
-                    text,
-                    "# collector {} failed: {}",
-                    outcome.collector,
-                    error.to_string().replace('\n', " ")
-                );
-            }
-        }
-        text
-    })
-    .await
-    .map_err(|e| ApiError::new(ErrorType::Internal, format!("collecting the host's metrics: {e}")))?;
+    read_metrics(move || host_text(&api.host)).await
+}
+
+/// Metrics that are read for this request, which may take a while.
+pub(super) async fn read_metrics(
+    read: impl FnOnce() -> String + Send + 'static,
+) -> Result<Response<Body>, ApiError> {
+    let text = tokio::task::spawn_blocking(read)
+        .await
+        .map_err(|e| ApiError::new(ErrorType::Internal, format!("collecting the metrics: {e}")))?;
     Ok(text_response(text))
+}
+
+/// One round of the host's collectors as text; what failed is said in comments.
+pub(super) fn host_text(host: &Mutex<collect::HostCollector>) -> String {
+    let mut collector = host.lock().unwrap_or_else(PoisonError::into_inner);
+    let collection = crate::app::host::collect_timed(&mut collector, clock::now_ms());
+    let mut text = String::new();
+    model::encode_families(&collection.families, &mut text);
+    for outcome in collection.outcomes.iter().filter(|o| !o.success) {
+        if let Some(error) = &outcome.error {
+            let _ = writeln!(
+                text,
+                "# collector {} failed: {}",
+                outcome.collector,
+                error.to_string().replace('\n', " ")
+            );
+        }
+    }
+    text
 }

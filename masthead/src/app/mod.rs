@@ -10,6 +10,7 @@
 //!
 //! Everything that can be wrong with the start is looked at before the store is opened, so that an error comes at once.
 
+pub mod agent;
 pub mod containers;
 pub mod data_dir;
 pub mod host;
@@ -27,10 +28,11 @@ use promql::engine;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::runner::{Limits, Runner};
-use crate::api::{self, About, Api};
+use crate::api::{self, About, Access, Api};
 use crate::clock;
 use crate::config::Config;
 use crate::ingest::Sink;
+use crate::live::Live;
 use crate::remote_write::Receiver;
 use crate::scrape::{self, Targets};
 use crate::web::listener;
@@ -49,6 +51,8 @@ pub struct UpOptions {
     pub web_config: Option<Arc<WebConfig>>,
     /// Listen beyond loopback without users.
     pub insecure: bool,
+    /// Names beside this machine's own that are answered to without users.
+    pub allow_hosts: Vec<String>,
     /// Samples older than this are dropped.
     pub retention_ms: i64,
     /// The data folder is kept below this; `None` is 5 % of the disk, at least 1 GB.
@@ -81,7 +85,7 @@ pub async fn run(
     stop: CancellationToken,
     started: impl FnOnce(&Started),
 ) -> anyhow::Result<()> {
-    check_listen(&options)?;
+    check_listen(options.listen, options.web_config.as_deref(), options.insecure)?;
     let lock = data_dir::Lock::take(&options.data_dir)?;
     let socket = listener::bind(options.listen).await?;
     let address = socket.local_addr().context("reading the listener's address")?;
@@ -91,7 +95,7 @@ pub async fn run(
         Some(bytes) => bytes,
         None => data_dir::default_retention_bytes(&options.data_dir)?,
     };
-    let running = start(&options, address, retention_bytes)?;
+    let running = start(&options, address, retention_bytes, &stop)?;
     started(&Started {
         address,
         https: tls.is_some(),
@@ -100,7 +104,13 @@ pub async fn run(
         retention: running.api.about.retention.clone(),
         interval_ms: running.api.about.interval_ms,
     });
-    let router = api::router(Arc::clone(&running.api), web_config);
+    let access = Access::new(
+        web_config,
+        options.insecure,
+        &running.api.about.hostname,
+        &options.allow_hosts,
+    );
+    let router = api::router(Arc::clone(&running.api), access);
     listener::serve(socket, router, tls, stop).await;
     let stopped = shut_down(running).await;
     drop(lock);
@@ -124,23 +134,24 @@ pub struct Started {
     pub interval_ms: i64,
 }
 
-/// Beyond loopback the page needs a password, unless the person says that it shall not.
-fn check_listen(options: &UpOptions) -> anyhow::Result<()> {
-    if options.listen.ip().is_loopback()
-        || options.web_config.as_ref().is_some_and(|web| web.has_users())
-        || options.insecure
-    {
+/// Beyond loopback a listener needs a password, unless the person says that it shall not.
+fn check_listen(listen: SocketAddr, web_config: Option<&WebConfig>, insecure: bool) -> anyhow::Result<()> {
+    if listen.ip().is_loopback() || web_config.is_some_and(WebConfig::has_users) || insecure {
         return Ok(());
     }
     anyhow::bail!(
-        "--listen {} can be reached by other machines, and no users are configured: anyone could read this machine's \
+        "--listen {listen} can be reached by other machines, and no users are configured: anyone could read this machine's \
          metrics. Give --web-config with basic_auth_users, or listen on 127.0.0.1 and use `ssh -L`, or say --insecure \
-         when something else protects the port",
-        options.listen
+         when something else protects the port"
     )
 }
 
-fn start(options: &UpOptions, address: SocketAddr, retention_bytes: u64) -> anyhow::Result<Running> {
+fn start(
+    options: &UpOptions,
+    address: SocketAddr,
+    retention_bytes: u64,
+    stop: &CancellationToken,
+) -> anyhow::Result<Running> {
     let now_ms = clock::now_ms();
     let (db, damaged_files) = open_store(options, retention_bytes, now_ms)?;
     let sink: Arc<dyn Sink> = Arc::clone(&db) as Arc<dyn Sink>;
@@ -199,6 +210,11 @@ fn start(options: &UpOptions, address: SocketAddr, retention_bytes: u64) -> anyh
         targets,
         metrics,
         host: Mutex::new(collect::HostCollector::new(&host_options)),
+        live: Arc::new(Live::new(
+            host_options.paths.clone(),
+            containers.clone(),
+            stop.clone(),
+        )),
         containers,
         about,
     });

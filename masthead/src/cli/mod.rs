@@ -4,11 +4,17 @@
 
 pub mod out;
 
+mod agent;
 mod config_check;
+mod doctor;
+mod metrics;
 mod plot;
 mod promql_test;
 mod query;
+mod serving;
+mod top;
 mod up;
+mod words;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
@@ -18,8 +24,12 @@ const EXAMPLES: &str = "\
 Examples:
   masthead up                                        watch this machine; page and API on 127.0.0.1:9090
   masthead up --listen 0.0.0.0:9090 --web-config web.yml
+  masthead agent                                     collectors only, for a Prometheus elsewhere; on 127.0.0.1:9100
   masthead query 'node_load1'                        the value now
   masthead query 'rate(node_cpu_seconds_total[5m])' --range 1h --step 15s
+  masthead metrics app shop-web                      CPU, memory, network of an app now
+  masthead top                                       the apps, live in the terminal
+  masthead doctor                                    what keeps it from seeing this machine
   masthead config check masthead.yml
   masthead completion bash > /etc/bash_completion.d/masthead";
 
@@ -35,8 +45,16 @@ pub struct Cli {
 enum Command {
     /// Watch this machine: collect, scrape, store, and serve the page and the API
     Up(Box<UpArgs>),
+    /// Serve this machine's metrics to a Prometheus elsewhere, and keep nothing
+    Agent(agent::AgentArgs),
     /// Ask a running Masthead or Prometheus, and see a table or a plot
     Query(query::QueryArgs),
+    /// Find out what keeps Masthead from seeing this machine, with the cures
+    Doctor(doctor::DoctorArgs),
+    /// A host, an app or a container now, from any Prometheus
+    Metrics(metrics::MetricsArgs),
+    /// Watch the apps in the terminal, live
+    Top(top::TopArgs),
     /// Work with masthead.yml
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -99,7 +117,11 @@ pub fn error_text(error: &anyhow::Error) -> String {
 pub fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Up(args) => up::run(*args),
+        Command::Agent(args) => agent::run(&args),
         Command::Query(args) => query::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Metrics(args) => metrics::run(&args),
+        Command::Top(args) => top::run(&args),
         Command::Config(ConfigCommand::Check { file }) => config_check::run(&file),
         Command::Promql(PromqlCommand::Test { files, quiet }) => promql_test::run(&files, quiet),
         Command::Promql(PromqlCommand::Fmt { expr }) => {

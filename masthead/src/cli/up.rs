@@ -1,19 +1,15 @@
 //! `masthead up`: flags to checked options, signals, and what is printed at the start.
 
 use std::fmt::Write as _;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use anyhow::Context;
 use clap::Args;
-use tokio_util::sync::CancellationToken;
 
-use crate::api::params::duration_ms;
 use crate::app::{self, Started, UpOptions, data_dir};
 use crate::cli::out;
-use crate::config::{Config, parse_size};
-use crate::web_config::WebConfig;
+use crate::cli::serving::{self, listen_address, positive_ms};
+use crate::config::parse_size;
 
 /// Flags of `up`.
 #[derive(Debug, Args)]
@@ -44,6 +40,9 @@ pub struct UpArgs {
     /// Listen beyond loopback without a password
     #[arg(long)]
     insecure: bool,
+    /// Without users, answer to this name too: the one under which a reverse proxy asks; `*` for any
+    #[arg(long, value_name = "NAME")]
+    allow_host: Vec<String>,
     /// Sync the write-ahead log at the latest after so long
     #[arg(long, default_value = "5s", value_name = "DURATION")]
     wal_sync: String,
@@ -64,26 +63,6 @@ pub struct UpArgs {
     log_level: tracing::Level,
 }
 
-fn positive_ms(flag: &str, text: &str) -> anyhow::Result<i64> {
-    duration_ms(text)
-        .filter(|ms| *ms > 0)
-        .ok_or_else(|| anyhow::anyhow!("--{flag} {text}: not a duration; write it as 15s, 5m, 12h or 15d"))
-}
-
-fn listen_address(text: &str) -> anyhow::Result<SocketAddr> {
-    let full = if text.starts_with(':') {
-        format!("0.0.0.0{text}")
-    } else {
-        text.to_owned()
-    };
-    let mut found = full.to_socket_addrs().map_err(|e| {
-        anyhow::anyhow!("--listen {text}: {e}; write it as HOST:PORT, such as 127.0.0.1:9090")
-    })?;
-    found
-        .next()
-        .ok_or_else(|| anyhow::anyhow!("--listen {text}: that name has no address"))
-}
-
 impl UpArgs {
     fn check(&self) -> anyhow::Result<UpOptions> {
         let retention_size = self.retention_size.as_deref().map(|text| {
@@ -98,19 +77,8 @@ impl UpArgs {
             Some(dir) => dir.clone(),
             None => data_dir::default_path()?,
         };
-        let config = match &self.config {
-            Some(file) => Config::load(file)?,
-            None => Config::default(),
-        };
-        let web_config = self
-            .web_config
-            .as_deref()
-            .map(WebConfig::load)
-            .transpose()?
-            .map(Arc::new);
-        for warning in web_config.iter().flat_map(|web| web.warnings()) {
-            tracing::warn!("{warning}");
-        }
+        let config = serving::config(self.config.as_ref())?;
+        let web_config = serving::web_config(self.web_config.as_deref())?;
         let timeout_ms = u64::try_from(positive_ms("query-timeout", &self.query_timeout)?)?;
         let lookback_ms = positive_ms("query-lookback-delta", &self.query_lookback_delta)?;
         anyhow::ensure!(
@@ -126,6 +94,7 @@ impl UpArgs {
             retention_ms: positive_ms("retention-time", &self.retention_time)?,
             retention_bytes: retention_size.transpose()?,
             insecure: self.insecure,
+            allow_hosts: self.allow_host.clone(),
             wal_sync_ms: u64::try_from(positive_ms("wal-sync", &self.wal_sync)?)?,
             limits: app::limits(
                 self.query_max_concurrency,
@@ -151,6 +120,7 @@ impl UpArgs {
             ("retention-size", self.retention_size.clone().unwrap_or_default()),
             ("web-config", path(&self.web_config)),
             ("insecure", self.insecure.to_string()),
+            ("allow-host", self.allow_host.join(",")),
             ("wal-sync", self.wal_sync.clone()),
             ("query-timeout", self.query_timeout.clone()),
             ("query-max-concurrency", self.query_max_concurrency.to_string()),
@@ -164,55 +134,16 @@ impl UpArgs {
 }
 
 pub(super) fn run(args: UpArgs) -> anyhow::Result<()> {
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_max_level(args.log_level)
-        .with_target(false)
-        // A closed standard error (`masthead up 2>&1 | head`) would end the thread that has something to say.
-        .log_internal_errors(false)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .init();
+    serving::init_logging(args.log_level);
     crate::install_tls_provider();
     let options = args.check()?;
     drop(args);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(std::thread::available_parallelism().map_or(2, |n| n.get().min(4)))
-        .max_blocking_threads(64)
-        .enable_all()
-        .build()
-        .context("starting the async runtime")?;
-    let stop = CancellationToken::new();
-    runtime.spawn(until_signal(stop.clone()));
-    let outcome = runtime.block_on(app::run(options, stop, |started| {
-        // A closed standard output must not stop the monitoring.
-        let _ = out::line(&greeting(started));
-    }));
-    // A query that is still running has been told to stop; nobody waits for it.
-    runtime.shutdown_background();
-    outcome
-}
-
-/// Stops at the first signal; a second one does not wait for the end of that.
-async fn until_signal(stop: CancellationToken) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate)) =
-        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        tracing::error!("signals cannot be handled; Ctrl-C will end the process without a last sync");
-        return;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
-    stop.cancel();
-    tracing::info!("stopping");
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
-    tracing::warn!("ended at the second signal; the next start reads the write-ahead log");
-    std::process::exit(130);
+    serving::run(|stop| {
+        app::run(options, stop, |started| {
+            // A closed standard output must not stop the monitoring.
+            let _ = out::line(&greeting(started));
+        })
+    })
 }
 
 /// Where to look, and how to get there from one's own computer when this is an SSH session.
@@ -284,22 +215,5 @@ mod tests {
         );
         assert_eq!(line("garbage"), None);
         assert_eq!(ssh_line("a 1 b 22", "ann", "0.0.0.0:9090".parse().unwrap()), None);
-    }
-
-    #[test]
-    fn flags_that_are_wrong_say_how_they_are_written() {
-        assert!(
-            positive_ms("retention-time", "fifteen")
-                .unwrap_err()
-                .to_string()
-                .contains("15d")
-        );
-        assert!(
-            listen_address("nowhere")
-                .unwrap_err()
-                .to_string()
-                .contains("HOST:PORT")
-        );
-        assert_eq!(listen_address(":80").unwrap().to_string(), "0.0.0.0:80");
     }
 }

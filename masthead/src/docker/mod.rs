@@ -133,6 +133,12 @@ impl Containers {
     }
 }
 
+/// The socket that would be opened: the configured one, else the first of the usual places.
+#[must_use]
+pub fn socket_path(configured: Option<&Path>) -> PathBuf {
+    place::choose(configured)
+}
+
 /// Is this process still the container's? Every driver has the container's id in the path of its cgroup.
 fn in_cgroup(procfs: &Path, known: &Known) -> bool {
     std::fs::read_to_string(procfs.join(known.pid.to_string()).join("cgroup"))

@@ -26,9 +26,11 @@ vi.hoisted(() => {
 
 let figures: typeof import('./figures');
 let app: typeof import('../pages/app');
+let cells: typeof import('./cells');
 beforeAll(async () => {
   figures = await import('./figures');
   app = await import('../pages/app');
+  cells = await import('./cells');
 });
 
 const container = (name: string, more: Partial<Container> = {}): Container => ({
@@ -94,6 +96,32 @@ describe('containers become apps', () => {
     expect(groupApps([run])[0]).toMatchObject({ state: 'exited (1)', past: [] });
   });
 });
+
+test('an app that ends again and again is in trouble even while it runs', () => {
+  const loops = ['worker'];
+  expect(groupApps([container('worker')], loops)[0]).toMatchObject({
+    state: 'crash loop',
+    level: 'bad',
+  });
+  expect(groupApps([container('web')], loops)[0]).toMatchObject({ state: 'running' });
+});
+
+test.each([
+  [null, '–'],
+  [0, '0'],
+  [0.0034, '0.003'],
+  [0.12, '0.12'],
+  [3.456, '3.46'],
+  [12.34, '12.3'],
+  [120.4, '120'],
+])('%s cores are written %s', (value, want) => expect(cells.cores(value)).toBe(want));
+
+test.each([
+  [30, '30 s'],
+  [1650, '27 min'],
+  [130_000, '36 h'],
+  [700_000, '8 d'],
+])('an age of %d s is written %s', (seconds, want) => expect(cells.age(seconds)).toBe(want));
 
 describe('the state of an app is the worst of its containers', () => {
   const exited = (exitCode: number, oomKills = 0): Container =>
