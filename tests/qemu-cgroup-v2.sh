@@ -5,7 +5,7 @@
 #   tests/qemu-cgroup-v2.sh record DIR                        records both trees as fixtures: DIR/cgroup-v2-{systemd,cgroupfs}.txt
 #   tests/qemu-cgroup-v2.sh clean                             deletes the system that the first use built
 #
-# Wants root, qemu-system-x86, debootstrap, and about 3 GB below MASTHEAD_VM_DIR (/var/tmp/masthead-cgroup-v2). Packages come from the
+# Wants root, qemu-system-x86, debootstrap, and about 2 GB below MASTHEAD_VM_DIR (/var/tmp/masthead-cgroup-v2). Packages come from the
 # mirror that this machine's apt is configured with. Where there is no KVM the processor is emulated: that takes some ten minutes.
 #
 # The root disk is opened with -snapshot, so each boot begins with the system as built. What goes in and what comes out travels as a
@@ -16,7 +16,7 @@ HERE=$(cd "$(dirname "$0")" && pwd)
 WORK=${MASTHEAD_VM_DIR:-/var/tmp/masthead-cgroup-v2}
 SUITE=bookworm
 # Boot and both drivers; the emulated processor is ten to twenty times slower than a real one.
-MINUTES=${MASTHEAD_VM_MINUTES:-25}
+MINUTES=${MASTHEAD_VM_MINUTES:-40}
 
 die() {
     echo "qemu-cgroup-v2: $*" >&2
@@ -86,7 +86,7 @@ UNIT
     cp "$root"/boot/initrd.img-* "$WORK/initrd"
     rm -f "$root"/boot/initrd.img-*
     echo "==> disk image"
-    mke2fs -q -t ext4 -d "$root" "$WORK/root.img.new" 3G
+    mke2fs -q -t ext4 -d "$root" "$WORK/root.img.new" 4G
     rm -rf "$root"
     mv "$WORK/root.img.new" "$WORK/root.img"
 }
