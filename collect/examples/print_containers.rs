@@ -1,6 +1,7 @@
 //! Prints what the container collector sees: `cargo run -p collect --example print_containers`.
 //!
 //! Containers are the cgroups with 64 hexadecimal digits in their names, below `/sys` or what `--sysfs` says (and `--procfs`).
+//! `--ids ID,ID` takes these alone.
 //! With `--bench [ROUNDS]` it prints what a round costs instead: processor time of the whole process, from the kernel.
 
 use std::collections::BTreeSet;
@@ -47,59 +48,19 @@ fn ids(folder: &Path, depth: usize, found: &mut BTreeSet<(String, u32)>) {
     }
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let mut out = std::io::stdout().lock();
-    let mut options = ContainerOptions::default();
-    let mut bench: Option<u32> = None;
-    let mut arguments = std::env::args().skip(1);
-    while let Some(argument) = arguments.next() {
-        match argument.as_str() {
-            "--procfs" => options.paths.procfs = arguments.next().ok_or("--procfs wants a path")?.into(),
-            "--sysfs" => options.paths.sysfs = arguments.next().ok_or("--sysfs wants a path")?.into(),
-            "--bench" => bench = Some(arguments.next().map_or(Ok(1000), |text| text.parse())?),
-            other => return Err(format!("{other} is not known: --procfs, --sysfs, --bench").into()),
-        }
-    }
-    let mut found = BTreeSet::new();
-    ids(&options.paths.sysfs.join("fs/cgroup"), 6, &mut found);
-    let running: Vec<Container> = found
-        .into_iter()
-        .map(|(id, pid)| Container {
-            labels: [
-                ("app", &id[..6]),
-                ("image", "image:1"),
-                ("name", &id[..12]),
-                ("project", "p"),
-            ]
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .into(),
-            id,
-            pid,
-            own_network: true,
-            ..Container::default()
-        })
-        .collect();
-    let containers = running.len();
-    let mut collector = ContainerCollector::new(&options);
-    collector.set_files_max(4096);
-    collector.set_running(running);
-    let now = clock_gettime(ClockId::Realtime);
-    let mut collection = collector.collect(now.tv_sec * 1000);
-    let Some(rounds) = bench else {
-        let mut text = String::new();
-        model::encode_families(&collection.families, &mut text);
-        out.write_all(text.as_bytes())?;
-        for warning in &collection.warnings {
-            writeln!(std::io::stderr(), "{warning}")?;
-        }
-        writeln!(std::io::stderr(), "{:#?}", collector.read_live())?;
-        return Ok(());
-    };
+/// Prints what rounds and live readings cost.
+fn print_costs(
+    collector: &mut ContainerCollector,
+    containers: usize,
+    rounds: u32,
+    out: &mut impl std::io::Write,
+) -> Result<(), Box<dyn Error>> {
+    let mut collection = collector.collect(0);
     for recycled in [false, true] {
         let begin = micros(ClockId::ProcessCPUTime);
         for round in 0..rounds {
             if recycled {
-                collector.recycle(std::mem::take(&mut collection.families));
+                collector.recycle(std::mem::take(&mut collection.families), collection.round);
             }
             collection = collector.collect(i64::from(round) * 15_000);
         }
@@ -123,4 +84,58 @@ fn main() -> Result<(), Box<dyn Error>> {
     let each = (micros(ClockId::ProcessCPUTime) - begin) / f64::from(rounds.max(1));
     writeln!(out, "live: {each:.0} us a round")?;
     Ok(())
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut out = std::io::stdout().lock();
+    let mut options = ContainerOptions::default();
+    let mut bench: Option<u32> = None;
+    let mut only: Option<String> = None;
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--procfs" => options.paths.procfs = arguments.next().ok_or("--procfs wants a path")?.into(),
+            "--sysfs" => options.paths.sysfs = arguments.next().ok_or("--sysfs wants a path")?.into(),
+            "--ids" => only = Some(arguments.next().ok_or("--ids wants ids with commas in between")?),
+            "--bench" => bench = Some(arguments.next().map_or(Ok(1000), |text| text.parse())?),
+            other => return Err(format!("{other} is not known: --procfs, --sysfs, --ids, --bench").into()),
+        }
+    }
+    let mut found = BTreeSet::new();
+    ids(&options.paths.sysfs.join("fs/cgroup"), 6, &mut found);
+    let running: Vec<Container> = found
+        .into_iter()
+        .filter(|(id, _)| only.as_ref().is_none_or(|only| only.contains(id)))
+        .map(|(id, pid)| Container {
+            labels: [
+                ("app", &id[..6]),
+                ("image", "image:1"),
+                ("name", &id[..12]),
+                ("project", "p"),
+            ]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
+            id,
+            pid,
+            own_network: true,
+            ..Container::default()
+        })
+        .collect();
+    let containers = running.len();
+    let mut collector = ContainerCollector::new(&options);
+    collector.set_files_max(4096);
+    collector.set_running(running);
+    let now = clock_gettime(ClockId::Realtime);
+    let collection = collector.collect(now.tv_sec * 1000);
+    let Some(rounds) = bench else {
+        let mut text = String::new();
+        model::encode_families(&collection.families, &mut text);
+        out.write_all(text.as_bytes())?;
+        for warning in &collection.warnings {
+            writeln!(std::io::stderr(), "{warning}")?;
+        }
+        writeln!(std::io::stderr(), "{:#?}", collector.read_live())?;
+        return Ok(());
+    };
+    print_costs(&mut collector, containers, rounds, &mut out)
 }

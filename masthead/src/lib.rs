@@ -9,6 +9,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod docker;
+pub mod doctor;
 pub mod ingest;
 pub mod live;
 pub mod remote_write;

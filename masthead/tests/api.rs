@@ -14,7 +14,7 @@ use axum::body::Body;
 use axum::http::{Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use masthead::api::runner::{Limits, Runner};
-use masthead::api::{About, Api, router};
+use masthead::api::{About, Access, Api, router};
 use masthead::app::metrics::Metrics;
 use masthead::docker::Containers;
 use masthead::docker::inventory::{Engine, Known};
@@ -135,7 +135,7 @@ impl Server {
             },
         };
         Self {
-            router: router(Arc::new(api), None),
+            router: router(Arc::new(api), Access::new(None, false, "web1", &[])),
             _folder: folder,
             _target: target,
         }
@@ -565,4 +565,26 @@ async fn another_sites_page_cannot_write() {
         (code, &value["errorType"]),
         (StatusCode::FORBIDDEN, &json!("forbidden"))
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_sites_name_is_not_answered_to() {
+    let server = Server::start();
+    for (host, want) in [
+        ("127.0.0.1:9090", StatusCode::OK),
+        ("localhost:19090", StatusCode::OK),
+        ("web1:9090", StatusCode::OK),
+        ("evil.example:9090", StatusCode::FORBIDDEN),
+    ] {
+        let request = Request::get("/api/v1/query?query=1")
+            .header(header::HOST, host)
+            .body(Body::empty())
+            .unwrap();
+        let (code, value) = server.send(request).await;
+        assert_eq!(code, want, "{host}: {value}");
+        if want == StatusCode::FORBIDDEN {
+            let words = value["error"].as_str().unwrap();
+            assert!(words.contains("--allow-host"), "{words}");
+        }
+    }
 }

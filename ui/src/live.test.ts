@@ -14,6 +14,13 @@ describe('a query is filled in', () => {
   test.each([
     ['node_load1{$host}', 15, '', 'node_load1{job="node-exporter"}'],
     ['rate(x{$host,a="b"}[$rate])', 300, '', 'rate(x{job="node-exporter",a="b"}[315s])'],
+    ['x{$containers,app="a"}', 15, '', 'x{job="cadvisor",name!="",app="a"}'],
+    [
+      'x{$containers}',
+      15,
+      'web.1:9100',
+      'x{job="cadvisor",name!="",instance=~"web\\\\.1(:[0-9]+)?"}',
+    ],
     ['up{$host}', 15, 'a"b:9100', 'up{job="node-exporter",instance="a\\"b:9100"}'],
   ])('%s', (expr, step, instance, want) => expect(live.fill(expr, step, instance)).toBe(want));
 });

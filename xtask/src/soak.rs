@@ -1,6 +1,8 @@
 //! `cargo xtask soak`: proofs that take too long for every run. Each is a row of [`PROOFS`]; what it found is added, with
 //! the date and the commit, to `docs/soak.md`.
 
+mod cgroup_v2;
+
 use std::fs;
 use std::io::Write;
 use std::process::Command;
@@ -34,6 +36,11 @@ const PROOFS: &[Proof] = &[
         name: "memory",
         about: "memory and CPU after an hour beside the peers",
         run: memory,
+    },
+    Proof {
+        name: "cgroup-v2",
+        about: "real containers on cgroup v2 under qemu, both drivers",
+        run: cgroup_v2::run,
     },
     Proof {
         name: "deny",

@@ -116,9 +116,22 @@ const PRESSURE: [(File, &str); 3] = [
     (File::PressureIo, "io.pressure"),
 ];
 
+/// Figures that few look at, each of which costs a file: they are read every fourth round and repeated in between.
+#[derive(Debug, Clone, Copy, Default)]
+struct Rare {
+    peak: Option<u64>,
+    failures: Option<u64>,
+    kernel: Option<u64>,
+    is_read: bool,
+}
+
+/// Rounds between two looks at [`Rare`] ones.
+const RARE_ROUNDS: u64 = 4;
+
 /// The files of one cgroup.
 #[derive(Debug)]
 pub(super) struct Files {
+    rare: Rare,
     slots: [Option<Slot>; FILES.len() + PRESSURE.len()],
 }
 
@@ -151,7 +164,10 @@ impl Files {
                 slots[file as usize] = Some(Slot::new(folder.join(name), Shape::Whole));
             }
         }
-        Self { slots }
+        Self {
+            rare: Rare::default(),
+            slots,
+        }
     }
 
     /// The text of a file; `None` when the cgroup has no such file, or it cannot be read.
@@ -162,6 +178,18 @@ impl Files {
     /// A file with one number.
     pub(super) fn number(&mut self, reader: &mut Reader, file: File) -> Option<u64> {
         self.read(reader, file).and_then(format::single)
+    }
+
+    fn read_rare(&mut self, reader: &mut Reader, turn: u64) -> Rare {
+        if !self.rare.is_read || turn.is_multiple_of(RARE_ROUNDS) {
+            self.rare = Rare {
+                peak: self.number(reader, File::MemoryMax),
+                failures: self.number(reader, File::MemoryFailures),
+                kernel: self.number(reader, File::MemoryKernel),
+                is_read: true,
+            };
+        }
+        self.rare
     }
 
     /// Closes all that are open.
@@ -415,6 +443,8 @@ pub(super) struct MemoryOf {
     /// What the machine says, where its root cgroup has no file.
     pub(super) swap: Option<u64>,
     pub(super) used: Option<u64>,
+    /// A number that spreads rare reads over the rounds.
+    pub(super) turn: u64,
 }
 
 /// Adds the memory rows.
@@ -431,9 +461,9 @@ pub(super) fn add_memory(
         .read(reader, File::MemoryEvents)
         .map(parse_memory_events)
         .unwrap_or_default();
-    let failures = files.number(reader, File::MemoryFailures).or(events.max);
-    let peak = files.number(reader, File::MemoryMax);
-    let kernel = files.number(reader, File::MemoryKernel).or(stat.kernel);
+    let rare = files.read_rare(reader, of.turn);
+    let failures = rare.failures.or(events.max);
+    let kernel = rare.kernel.or(stat.kernel);
     let swap = files.number(reader, File::MemorySwap).or(stat.swap).or(of.swap);
     for (name, value) in [
         (Name::MemoryCache, stat.cache),
@@ -444,7 +474,7 @@ pub(super) fn add_memory(
         (Name::MemoryFileWritebackBytes, stat.writeback),
         (Name::MemoryKernelUsage, kernel),
         (Name::MemoryMappedFile, stat.mapped),
-        (Name::MemoryMaxUsageBytes, peak),
+        (Name::MemoryMaxUsageBytes, rare.peak),
         (Name::MemoryPgscanTotal, stat.scanned),
         (Name::MemoryPgstealTotal, stat.reclaimed),
         (Name::MemoryRss, stat.rss),

@@ -14,6 +14,8 @@ use rustix::io::Errno;
 
 /// First size of the buffer; no file of a cgroup that is read here comes near it.
 const BUFFER_BYTES: usize = 16 << 10;
+/// Half of the smallest page: the kernel stops early only where the next record would not fit, and none is that long.
+const RECORDS_BYTES: usize = 2048;
 /// Where reading stops: a list of processes of this size has a million of them.
 const FILE_BYTES_MAX: usize = 8 << 20;
 /// Files held open until the shell says how many there may be.
@@ -24,7 +26,7 @@ const FILES_MAX: usize = 512;
 pub(super) enum Shape {
     /// In one piece: a read that is shorter than the buffer has it all.
     Whole,
-    /// Record by record: only an empty read is the end.
+    /// Record by record, as many as fit into a page of the kernel's: a read of less than half a page has it all.
     Records,
 }
 
@@ -66,7 +68,7 @@ impl Default for Reader {
             buffer: vec![0; BUFFER_BYTES],
             open: 0,
             max: FILES_MAX,
-            spare: None,
+            spare: File::open("/").ok(),
             starved: false,
             denied: None,
         }
@@ -97,7 +99,8 @@ impl Reader {
             }
         };
         let len = fill(&mut self.buffer, &file, slot.shape).ok()?;
-        if self.open < self.max {
+        // Once the system has had no file to give, each one is given back at once.
+        if self.open < self.max && !self.starved {
             self.open += 1;
             slot.file = Some(file);
         }
@@ -148,12 +151,12 @@ impl Reader {
 
     fn open(&mut self, path: &Path) -> io::Result<File> {
         let mut opened = File::open(path);
-        if let Err(error) = &opened {
-            if matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE)) {
-                self.starved = true;
-                if self.spare.take().is_some() {
-                    opened = File::open(path);
-                }
+        if let Err(error) = &opened
+            && matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
+        {
+            self.starved = true;
+            if self.spare.take().is_some() {
+                opened = File::open(path);
             }
         }
         opened
@@ -174,7 +177,11 @@ fn fill(buffer: &mut Vec<u8>, file: &File, shape: Shape) -> io::Result<usize> {
             Ok(0) => return Ok(len),
             Ok(count) => {
                 len += count;
-                if shape == Shape::Whole && len < buffer.len() {
+                let is_all = match shape {
+                    Shape::Whole => len < buffer.len(),
+                    Shape::Records => count < RECORDS_BYTES && len < buffer.len(),
+                };
+                if is_all {
                     return Ok(len);
                 }
             }

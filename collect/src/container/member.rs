@@ -7,6 +7,7 @@ use super::blockio::{BlockIo, Devices};
 use super::cgroup::{self, CpuTime, File, Files, push};
 use super::families::Name;
 use super::files::Reader;
+use super::filesystems::Filesystems;
 use super::format::{self, float};
 use super::hierarchy::{Controller, Place, Version};
 use super::machine::Machine;
@@ -15,8 +16,8 @@ use super::processes::Details;
 use super::sheet::{Base, Sheet};
 use super::spec::Spec;
 
-/// Rounds between two looks at limits.
-const SPEC_KEPT_ROUNDS: u64 = 8;
+/// Live readings for which the machine's number of processes is repeated.
+const LISTED_CALLS: u64 = 10;
 
 /// What all cgroups of a round are read with.
 #[derive(Debug)]
@@ -25,6 +26,7 @@ pub(super) struct Tools {
     pub(super) sheet: Sheet,
     pub(super) devices: Devices,
     pub(super) block_io: BlockIo,
+    pub(super) filesystems: Filesystems,
     pub(super) machine: Machine,
     pub(super) procfs: PathBuf,
     pub(super) per_cpu: bool,
@@ -45,6 +47,9 @@ pub(super) struct Member {
     created_s: f64,
     /// It is the root.
     machine: bool,
+    /// The root: processes of the machine, and how often that was wanted.
+    listed: Option<f64>,
+    listed_calls: u64,
 }
 
 impl Member {
@@ -92,6 +97,8 @@ impl Member {
             network: None,
             created_s,
             machine: false,
+            listed: None,
+            listed_calls: 0,
             base,
             place,
         }
@@ -128,6 +135,7 @@ impl Member {
             sheet,
             devices,
             block_io,
+            filesystems,
             machine,
             procfs,
             per_cpu,
@@ -139,20 +147,24 @@ impl Member {
         if processes.is_none() && !self.is_alive(reader) {
             return false;
         }
-        if self.spec.is_none() || turn.is_multiple_of(SPEC_KEPT_ROUNDS) {
-            let mut spec = Spec::read(&self.place, reader);
-            if let Some(pid) = container.map(|container| container.pid).filter(|pid| *pid != 0) {
-                spec.open_files_max = reader
-                    .read_path(&procfs.join(format!("{pid}/limits")))
-                    .and_then(format::open_files_limit);
+        let all = match &mut self.spec {
+            Some(spec) => spec.refresh(&self.place, reader, turn),
+            None => {
+                self.spec = Some(Spec::read(&self.place, reader));
+                true
             }
-            if self.machine {
-                spec.memory_limit = machine.memory.total;
-                spec.memory_swap_limit = machine.memory.swap_total;
-            }
-            self.spec = Some(spec);
+        };
+        let mut spec = self.spec.unwrap_or_default();
+        if all && let Some(pid) = container.map(|container| container.pid).filter(|pid| *pid != 0) {
+            spec.open_files_max = reader
+                .read_path(&procfs.join(format!("{pid}/limits")))
+                .and_then(format::open_files_limit);
         }
-        let spec = self.spec.unwrap_or_default();
+        if self.machine {
+            spec.memory_limit = machine.memory.total;
+            spec.memory_swap_limit = machine.memory.swap_total;
+        }
+        self.spec = Some(spec);
         let (files, base) = (&mut self.files, &self.base);
         let time = if self.machine && cgroup::cpu_usage_s(files, reader).is_none() {
             machine.cpu_time(reader)
@@ -165,10 +177,14 @@ impl Member {
             oom_kills: container.map(|container| container.oom_kills),
             swap: machine.memory.swap_used.filter(|_| self.machine),
             used: machine.memory.used.filter(|_| self.machine),
+            turn,
         };
         cgroup::add_memory(files, reader, sheet, base, memory);
         let pressure = self.machine.then(|| procfs.join("pressure"));
         cgroup::add_pressure(files, reader, sheet, base, pressure.as_deref());
+        if self.machine {
+            filesystems.add(sheet, base);
+        }
         block_io.add(files, reader, sheet, base, self.io, devices);
         if let Some(path) = &self.network {
             network::add(path, reader, sheet, base);
@@ -210,7 +226,7 @@ impl Member {
         if own.is_none() && !self.is_alive(reader) {
             return None;
         }
-        let spec = *self.spec.get_or_insert_with(|| Spec::read(&self.place, reader));
+        let spec = self.spec.unwrap_or_else(|| Spec::read(&self.place, reader));
         let mut cpu_s = cgroup::cpu_usage_s(&mut self.files, reader);
         let mut working_set = cgroup::working_set_bytes(&mut self.files, reader, self.memory);
         let mut processes = float(own.unwrap_or(0) + self.details.processes_below());
@@ -221,7 +237,12 @@ impl Member {
                 let used = memory.used?;
                 Some(float(used.saturating_sub(memory.inactive_file.unwrap_or(0))))
             });
-            processes = all_processes(&tools.procfs).unwrap_or(processes);
+            // Listing all processes costs more than everything else of the machine.
+            if self.listed_calls.is_multiple_of(LISTED_CALLS) {
+                self.listed = all_processes(&tools.procfs);
+            }
+            self.listed_calls += 1;
+            processes = self.listed.unwrap_or(processes);
         }
         let (read, written) = tools.block_io.totals(&mut self.files, reader, self.io);
         let (received, sent) = self
@@ -235,7 +256,7 @@ impl Member {
             memory_working_set_bytes: working_set.unwrap_or(0.0),
             memory_limit_bytes: spec
                 .memory_limit
-                .filter(|limit| *limit > 0 && *limit < total)
+                .filter(|limit| *limit > 0 && *limit < total && !self.machine)
                 .map(float),
             receive_bytes: received,
             transmit_bytes: sent,

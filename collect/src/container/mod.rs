@@ -8,6 +8,7 @@ mod blockio;
 mod cgroup;
 mod families;
 mod files;
+mod filesystems;
 mod format;
 mod groups;
 mod hierarchy;
@@ -17,8 +18,6 @@ mod network;
 mod processes;
 mod sheet;
 mod spec;
-#[cfg(test)]
-mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -30,6 +29,7 @@ pub use self::families::{ContainerFamily, container_families};
 use self::blockio::{BlockIo, Devices};
 use self::families::Name;
 use self::files::Reader;
+use self::filesystems::Filesystems;
 use self::groups::Scanner;
 use self::hierarchy::Hierarchies;
 use self::machine::Machine;
@@ -91,6 +91,8 @@ pub struct ContainerCollection {
     pub families: Vec<Family>,
     /// What could not be read that should have been; a container that ended in between is none of these.
     pub warnings: Vec<String>,
+    /// Which round of the collector this was, for [`ContainerCollector::recycle`].
+    pub round: u64,
 }
 
 /// The present state of one container (or of the machine, with an empty `id`), for live pages: counters since it started and gauges.
@@ -151,6 +153,7 @@ impl ContainerCollector {
                 sheet: Sheet::default(),
                 devices: Devices::new(&options.paths),
                 block_io: BlockIo::default(),
+                filesystems: Filesystems::default(),
                 machine: Machine::new(&options.paths),
                 procfs: options.paths.procfs.clone(),
                 per_cpu: options.per_cpu,
@@ -216,6 +219,10 @@ impl ContainerCollector {
         self.round += 1;
         self.tools.devices.begin_round(round);
         self.tools.machine.begin_round(round, &mut self.tools.reader);
+        let paths = &self.options.paths;
+        self.tools
+            .filesystems
+            .begin_round(round, &paths.procfs, &paths.rootfs, &mut self.tools.reader);
         self.find(round);
         self.scan_processes(round);
 
@@ -250,13 +257,17 @@ impl ContainerCollector {
         ContainerCollection {
             families: self.tools.sheet.finish(),
             warnings: self.warnings(denied),
+            round: self.round,
         }
     }
 
     /// Takes the last round's families back, unchanged, when they are no longer needed: the next round then writes new values
-    /// beside the labels that are there, which saves most of its allocations.
-    pub fn recycle(&mut self, families: Vec<Family>) {
-        self.tools.sheet.recycle(families);
+    /// beside the labels that are there, which saves most of its allocations. Families of another round than the last one
+    /// (somebody read in between) are dropped, as are those that are not of this collector.
+    pub fn recycle(&mut self, families: Vec<Family>, round: u64) {
+        if round == self.round {
+            self.tools.sheet.recycle(families);
+        }
     }
 
     /// The few figures that live pages show, of all containers and of the machine.
@@ -362,7 +373,7 @@ impl ContainerCollector {
     fn find_containers(&mut self) {
         // Soon after a container came its cgroup may not be there yet; later it is likely gone.
         let is_due = |tracked: &Tracked| {
-            tracked.member.is_none() && (tracked.misses < 4 || tracked.misses.is_multiple_of(8))
+            tracked.member.is_none() && (tracked.misses < 16 || tracked.misses.is_multiple_of(8))
         };
         let tools = &mut self.tools;
         let mut lost = false;

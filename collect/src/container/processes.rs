@@ -17,7 +17,7 @@ use super::sheet::{Base, Sheet};
 /// Rounds between two scans of one cgroup.
 const ROUNDS_BETWEEN: u64 = 4;
 /// Effort a cgroup and round.
-const EFFORT_EACH: i64 = 10;
+const EFFORT_EACH: i64 = 8;
 /// Effort a round at least.
 const EFFORT_MIN: i64 = 500;
 /// Effort of reading a process's state and opening its folder of files.

@@ -1,4 +1,7 @@
-//! What a cgroup was given: limits and shares, which change rarely and are read every eighth round.
+//! What a cgroup was given: limits and shares, which change rarely.
+//!
+//! Opening a file costs more than reading it, and these do not stay open: the limits that matter most are read every eighth
+//! round, the others every thirty-second.
 
 use super::cgroup::push;
 use super::families::Name;
@@ -30,49 +33,99 @@ fn shares_of_weight(weight: u64) -> Option<u64> {
         .then(|| 2 + (weight - 1) * 262_142 / 9_999)
 }
 
+/// Rounds between two looks at the limits of memory and of processor time.
+const LIMITS_KEPT_ROUNDS: u64 = 8;
+/// Rounds between two looks at everything else.
+const REST_KEPT_ROUNDS: u64 = 32;
+
+/// A file of a cgroup with one number or limit; the names are v1's and v2's.
+fn limit(
+    place: &Place,
+    reader: &mut Reader,
+    controller: Controller,
+    v1: &'static str,
+    v2: &'static str,
+) -> Option<u64> {
+    let (folder, version) = place.folder(controller)?;
+    let name = match version {
+        Version::V1 => v1,
+        Version::V2 => v2,
+    };
+    reader.read_path(&folder.join(name)).and_then(format::limit)
+}
+
 impl Spec {
     /// Reads the files of a cgroup.
     pub(super) fn read(place: &Place, reader: &mut Reader) -> Self {
         let mut spec = Self::default();
-        let mut limit = |controller, v1: &str, v2: &str| {
-            let (folder, version) = place.folder(controller)?;
-            let name = match version {
-                Version::V1 => v1,
-                Version::V2 => v2,
-            };
-            reader.read_path(&folder.join(name)).and_then(format::limit)
-        };
-        spec.memory_limit = limit(Controller::Memory, "memory.limit_in_bytes", "memory.max");
-        spec.memory_swap_limit = limit(
+        spec.read_limits(place, reader);
+        spec.read_rest(place, reader);
+        spec
+    }
+
+    /// Reads those whose turn it is; true when all were.
+    pub(super) fn refresh(&mut self, place: &Place, reader: &mut Reader, turn: u64) -> bool {
+        if turn.is_multiple_of(LIMITS_KEPT_ROUNDS) {
+            self.read_limits(place, reader);
+        }
+        let rest = turn.is_multiple_of(REST_KEPT_ROUNDS);
+        if rest {
+            self.read_rest(place, reader);
+        }
+        rest
+    }
+
+    fn read_limits(&mut self, place: &Place, reader: &mut Reader) {
+        self.memory_limit = limit(
+            place,
+            reader,
+            Controller::Memory,
+            "memory.limit_in_bytes",
+            "memory.max",
+        );
+        match place.folder(Controller::Cpu) {
+            Some((_, Version::V1)) => {
+                self.cpu_quota = limit(place, reader, Controller::Cpu, "cpu.cfs_quota_us", "");
+            }
+            Some((folder, Version::V2)) => {
+                let max = reader
+                    .read_path(&folder.join("cpu.max"))
+                    .and_then(format::cpu_max);
+                self.cpu_quota = max.map(|(quota, _)| quota);
+                self.cpu_period = max.map(|(_, period)| period);
+            }
+            None => {}
+        }
+    }
+
+    fn read_rest(&mut self, place: &Place, reader: &mut Reader) {
+        self.memory_swap_limit = limit(
+            place,
+            reader,
             Controller::Memory,
             "memory.memsw.limit_in_bytes",
             "memory.swap.max",
         );
-        spec.memory_reservation = limit(
+        // `memory.low` is what docker's reservation becomes; upstream reads `memory.min`, which docker never sets.
+        self.memory_reservation = limit(
+            place,
+            reader,
             Controller::Memory,
             "memory.soft_limit_in_bytes",
-            // What docker's reservation becomes; upstream reads `memory.min`, which nothing of docker's sets.
             "memory.low",
         );
-        spec.threads_max = limit(Controller::Pids, "pids.max", "pids.max");
-        match place.folder(Controller::Cpu).map(|(_, version)| version) {
-            Some(Version::V1) => {
-                spec.cpu_period = limit(Controller::Cpu, "cpu.cfs_period_us", "");
-                spec.cpu_quota = limit(Controller::Cpu, "cpu.cfs_quota_us", "");
-                spec.cpu_shares = limit(Controller::Cpu, "cpu.shares", "");
+        self.threads_max = limit(place, reader, Controller::Pids, "pids.max", "pids.max");
+        match place.folder(Controller::Cpu) {
+            Some((_, Version::V1)) => {
+                self.cpu_period = limit(place, reader, Controller::Cpu, "cpu.cfs_period_us", "");
+                self.cpu_shares = limit(place, reader, Controller::Cpu, "cpu.shares", "");
             }
-            Some(Version::V2) => {
-                spec.cpu_shares = limit(Controller::Cpu, "", "cpu.weight").and_then(shares_of_weight);
-                let max = place
-                    .folder(Controller::Cpu)
-                    .and_then(|(folder, _)| reader.read_path(&folder.join("cpu.max")))
-                    .and_then(format::cpu_max);
-                spec.cpu_quota = max.map(|(quota, _)| quota);
-                spec.cpu_period = max.map(|(_, period)| period);
+            Some((_, Version::V2)) => {
+                self.cpu_shares =
+                    limit(place, reader, Controller::Cpu, "", "cpu.weight").and_then(shares_of_weight);
             }
             None => {}
         }
-        spec
     }
 
     /// A quota of processor time is set.

@@ -202,7 +202,7 @@ impl HostCollector {
     }
 }
 
-/// Gives the bytes to every parser, for the fuzzer and for property tests: none may panic.
+/// Gives the bytes to every parser of this crate, for the fuzzer and for property tests: none may panic.
 pub fn fuzz_parsers(bytes: &[u8]) {
     let text: Cow<'_, str> = String::from_utf8_lossy(bytes);
     let _ = cpu::parse_ticks(&text);
@@ -303,7 +303,7 @@ mod tests {
             .unwrap()
             .map(|entry| entry.unwrap().path())
             .collect();
-        assert!(files.len() >= 15, "{} files in {}", files.len(), corpus.display());
+        assert!(files.len() >= 28, "{} files in {}", files.len(), corpus.display());
         for file in files {
             fuzz_parsers(&std::fs::read(file).unwrap());
         }
@@ -326,6 +326,10 @@ mod tests {
                     Just("8 0 sda "), Just("1 2 3 4 "), Just("- ext4 "), Just("8:1 "), Just("\\040"), Just("\\0"), Just("rw,"),
                     Just("processor : "), Just("flags\t:"), Just("18446744073709551616 "), Just("-1 "), Just("0-9,"),
                     Just("4294967295-0"), Just("\t"), Just("\n"), Just("\n\n"), Just("\u{e9}"), Just(":"), Just(" "),
+                    Just("total_rss "), Just("anon "), Just("usage_usec "), Just("oom_kill "), Just("rbytes="), Just("8:0 Read "),
+                    Just("max "), Just("0::/docker/id"), Just("4:memory:/../x"), Just("/docker/id/.."), Just("(deleted)"),
+                    Just("1 2 0:3 / /sys/fs/cgroup rw - cgroup2 c rw"), Just("1 2 0:3 /x /y rw - cgroup c rw,memory"),
+                    Just("Max open files "), Just("7 (a) b) S"), Just("btime "), Just("cpu  "),
                 ],
                 0..64,
             )

@@ -11,9 +11,8 @@ use axum::routing::get;
 use crate::api::containers::metrics_of;
 use crate::api::error::ApiError;
 use crate::api::status::{host_text, read_metrics};
-use crate::api::{guarded, unknown, wrong_method};
+use crate::api::{Access, guarded, unknown, wrong_method};
 use crate::docker::Containers;
-use crate::web_config::WebConfig;
 
 /// What the handlers share.
 #[derive(Debug)]
@@ -30,7 +29,7 @@ const PAGE: &str = "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf
 <li><a href=\"/metrics/containers\">/metrics/containers</a>: the containers, with cAdvisor's names</li>\n</ul>\n</body></html>\n";
 
 /// All routes, behind the same guards as those of `up`.
-pub fn router(api: Arc<AgentApi>, web_config: Option<Arc<WebConfig>>) -> Router {
+pub fn router(api: Arc<AgentApi>, access: Access) -> Router {
     let routes = Router::new()
         .route("/", get(page))
         // Scrape configurations for node_exporter expect the host here.
@@ -41,7 +40,7 @@ pub fn router(api: Arc<AgentApi>, web_config: Option<Arc<WebConfig>>) -> Router 
         .route("/-/ready", get(|| async { "Masthead agent is Ready.\n" }))
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method);
-    guarded(routes, web_config).with_state(api)
+    guarded(routes, access).with_state(api)
 }
 
 async fn page() -> Response<Body> {

@@ -12,6 +12,8 @@ use crate::api::Api;
 use crate::api::error::ApiError;
 use crate::api::params::Params;
 use crate::api::status::{read_metrics, success, text_response};
+use collect::ContainerCollection;
+
 use crate::clock;
 use crate::docker::Containers;
 use crate::docker::inventory::{Engine, Known};
@@ -148,7 +150,9 @@ pub(super) async fn metrics_of(containers: Option<Arc<Containers>>) -> Result<Re
         ));
     };
     read_metrics(move || {
-        let (families, warnings) = containers.collect(clock::now_ms());
+        let ContainerCollection {
+            families, warnings, ..
+        } = containers.collect(clock::now_ms());
         let mut text = String::new();
         model::encode_families(&families, &mut text);
         for warning in warnings {

@@ -42,6 +42,7 @@ use crate::live::Live;
 use crate::remote_write::Receiver;
 use crate::scrape::Targets;
 use crate::web::assets;
+use crate::web::hosts::Hosts;
 use crate::web_config::WebConfig;
 
 /// A query form larger than this is refused.
@@ -133,7 +134,7 @@ where
 }
 
 /// All routes, with authentication, the cross-site guard, compression and our own counters around them.
-pub fn router(api: Arc<Api>, web_config: Option<Arc<WebConfig>>) -> Router {
+pub fn router(api: Arc<Api>, access: Access) -> Router {
     let counted = Arc::clone(&api.metrics);
     let routes = Router::new()
         .route("/api/v1/query", read(query::instant))
@@ -177,23 +178,71 @@ pub fn router(api: Arc<Api>, web_config: Option<Arc<WebConfig>>) -> Router {
         .route("/federate", any(unknown))
         .fallback(assets::serve)
         .method_not_allowed_fallback(wrong_method);
-    guarded(routes, web_config)
+    guarded(routes, access)
         .layer(middleware::from_fn_with_state(counted, count))
         .with_state(api)
 }
 
-/// Routes behind what every listener of ours has: a password where there are users, fixed headers, compression.
-fn guarded<S: Clone + Send + Sync + 'static>(
-    routes: Router<S>,
-    web_config: Option<Arc<WebConfig>>,
-) -> Router<S> {
+/// Who may ask a listener, and by which names.
+#[derive(Debug, Clone)]
+pub struct Access {
+    /// Users and the headers of every answer.
+    pub web_config: Option<Arc<WebConfig>>,
+    /// Names that are answered to.
+    pub hosts: Hosts,
+}
+
+impl Access {
+    /// Names are looked at only where neither a password nor something in front of us keeps other sites' pages out.
+    #[must_use]
+    pub fn new(
+        web_config: Option<Arc<WebConfig>>,
+        insecure: bool,
+        hostname: &str,
+        allowed: &[String],
+    ) -> Self {
+        let guarded = insecure || web_config.as_ref().is_some_and(|web| web.has_users());
+        let hosts = if guarded {
+            Hosts::Any
+        } else {
+            Hosts::of(hostname, allowed)
+        };
+        Self { web_config, hosts }
+    }
+}
+
+/// Routes behind what every listener of ours has: names it answers to, a password where there are users, fixed headers,
+/// compression.
+fn guarded<S: Clone + Send + Sync + 'static>(routes: Router<S>, access: Access) -> Router<S> {
     routes
         .layer(CompressionLayer::new().gzip(true))
         .layer(middleware::from_fn(headers))
         .layer(middleware::from_fn_with_state(
-            Gate::new(web_config),
+            Gate::new(access.web_config),
             authenticate,
         ))
+        .layer(middleware::from_fn_with_state(Arc::new(access.hosts), own_name))
+}
+
+/// Refuses what was asked under a name that is not ours.
+async fn own_name(State(hosts): State<Arc<Hosts>>, request: Request, next: Next) -> Response<Body> {
+    let header = request.headers().get(header::HOST);
+    let host = match header.map(HeaderValue::to_str) {
+        Some(Ok(host)) => Some(host),
+        // No name of ours has other characters than these.
+        Some(Err(_)) => Some("?"),
+        None => request.uri().authority().map(axum::http::uri::Authority::as_str),
+    };
+    if hosts.allow(host) {
+        return next.run(request).await;
+    }
+    let text = format!(
+        "this server was asked for as {:?}, which is no name of this machine; so that pages of other sites cannot read it, \
+         it answers without a password only to addresses, localhost and its own name. If this name is yours (a reverse proxy), \
+         start it with --allow-host NAME, or give --web-config with basic_auth_users",
+        host.unwrap_or_default()
+    );
+    ApiError::new(ErrorType::Forbidden, text).into_response()
 }
 
 async fn label_values(

@@ -7,6 +7,7 @@ use anyhow::Context;
 use collect::HostCollector;
 use tokio_util::sync::CancellationToken;
 
+use crate::api::Access;
 use crate::api::agent::{AgentApi, router};
 use crate::app::{check_listen, containers, host};
 use crate::config::Config;
@@ -25,6 +26,8 @@ pub struct AgentOptions {
     pub web_config: Option<Arc<WebConfig>>,
     /// Listen beyond loopback without users.
     pub insecure: bool,
+    /// Names beside this machine's own that are answered to without users.
+    pub allow_hosts: Vec<String>,
 }
 
 /// Runs until `stop`; `started` is told the address, and whether it speaks TLS.
@@ -47,8 +50,14 @@ pub async fn run(
         host: Mutex::new(HostCollector::new(&collect_options)),
         containers: watched,
     });
+    let access = Access::new(
+        options.web_config,
+        options.insecure,
+        &super::hostname(),
+        &options.allow_hosts,
+    );
     started(address, tls.is_some());
-    listener::serve(socket, router(api, options.web_config), tls, stop).await;
+    listener::serve(socket, router(api, access), tls, stop).await;
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
 
-use collect::ContainerOptions;
+use collect::{ContainerCollection, ContainerOptions};
 use model::Family;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio_util::sync::CancellationToken;
@@ -100,17 +100,22 @@ impl ContainerReader {
     }
 
     /// One round; what cannot be read is logged once.
-    pub(super) fn read(&mut self, t_ms: i64) -> Vec<Family> {
+    pub(super) fn read(&mut self, t_ms: i64) -> ContainerCollection {
         self.containers.marks.cut(t_ms.saturating_sub(self.retention_ms));
-        let (families, warnings) = self.containers.collect(t_ms);
-        for warning in warnings {
+        let mut collection = self.containers.collect(t_ms);
+        for warning in std::mem::take(&mut collection.warnings) {
             if self.warned.len() < MAX_WARNINGS && self.warned.insert(warning.clone()) {
                 tracing::warn!("containers: {warning}");
             } else {
                 tracing::debug!("containers: {warning}");
             }
         }
-        families
+        collection
+    }
+
+    /// What was read is stored: its labels serve the next round.
+    pub(super) fn recycle(&self, families: Vec<Family>, round: u64) {
+        self.containers.recycle(families, round);
     }
 
     pub(super) fn own_families(&self) -> Vec<Family> {

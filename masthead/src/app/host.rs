@@ -105,8 +105,8 @@ impl Source {
         }
     }
 
-    /// Reads, stores and reports one round.
-    fn round(&mut self, sink: &dyn Sink, t_ms: i64, read: impl FnOnce() -> Vec<Family>) {
+    /// Reads, stores and reports one round; gives back what was read.
+    fn round(&mut self, sink: &dyn Sink, t_ms: i64, read: impl FnOnce() -> Vec<Family>) -> Vec<Family> {
         let started = clock::instant();
         let families = read();
         {
@@ -125,6 +125,7 @@ impl Source {
             self.store_error.clone_from(&report.store_error);
         }
         self.handle.update(t_ms, &report);
+        families
     }
 }
 
@@ -274,7 +275,13 @@ impl Ticker {
             });
         }
         if let Some((reader, source)) = &mut self.containers {
-            source.round(&*self.sink, t_ms, || reader.read(t_ms));
+            let mut round = 0;
+            let families = source.round(&*self.sink, t_ms, || {
+                let collection = reader.read(t_ms);
+                round = collection.round;
+                collection.families
+            });
+            reader.recycle(families, round);
         }
         let (metrics, db, containers) = (&self.metrics, &self.db, &self.containers);
         self.own.round(&*self.sink, t_ms, || {

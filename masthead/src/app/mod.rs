@@ -28,7 +28,7 @@ use promql::engine;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::runner::{Limits, Runner};
-use crate::api::{self, About, Api};
+use crate::api::{self, About, Access, Api};
 use crate::clock;
 use crate::config::Config;
 use crate::ingest::Sink;
@@ -51,6 +51,8 @@ pub struct UpOptions {
     pub web_config: Option<Arc<WebConfig>>,
     /// Listen beyond loopback without users.
     pub insecure: bool,
+    /// Names beside this machine's own that are answered to without users.
+    pub allow_hosts: Vec<String>,
     /// Samples older than this are dropped.
     pub retention_ms: i64,
     /// The data folder is kept below this; `None` is 5 % of the disk, at least 1 GB.
@@ -102,7 +104,13 @@ pub async fn run(
         retention: running.api.about.retention.clone(),
         interval_ms: running.api.about.interval_ms,
     });
-    let router = api::router(Arc::clone(&running.api), web_config);
+    let access = Access::new(
+        web_config,
+        options.insecure,
+        &running.api.about.hostname,
+        &options.allow_hosts,
+    );
+    let router = api::router(Arc::clone(&running.api), access);
     listener::serve(socket, router, tls, stop).await;
     let stopped = shut_down(running).await;
     drop(lock);
@@ -182,18 +190,7 @@ fn start(
         Arc::clone(&sink),
     )?;
     let upkeep = upkeep::Upkeep::start(Arc::clone(&db), Arc::clone(&metrics), options.wal_sync_ms)?;
-    let about = About {
-        start_ms: now_ms,
-        hostname,
-        config_yaml: options.config.to_yaml(),
-        flags: options.flags.clone(),
-        retention: data_dir::retention_text(options.retention_ms, retention_bytes),
-        cwd: std::env::current_dir()
-            .map(|p| p.display().to_string())
-            .unwrap_or_default(),
-        interval_ms,
-        damaged_files,
-    };
+    let about = about(options, retention_bytes, now_ms, hostname, damaged_files)?;
     let querier: Arc<dyn Querier> = Arc::clone(&db) as Arc<dyn Querier>;
     let api = Arc::new(Api {
         runner: Runner::new(querier, options.limits),
@@ -216,6 +213,28 @@ fn start(
         upkeep,
         scrapes,
         watching,
+    })
+}
+
+/// What the status pages say.
+fn about(
+    options: &UpOptions,
+    retention_bytes: u64,
+    now_ms: i64,
+    hostname: String,
+    damaged_files: usize,
+) -> anyhow::Result<About> {
+    Ok(About {
+        start_ms: now_ms,
+        hostname,
+        config_yaml: options.config.to_yaml(),
+        flags: options.flags.clone(),
+        retention: data_dir::retention_text(options.retention_ms, retention_bytes),
+        cwd: std::env::current_dir()
+            .map(|p| p.display().to_string())
+            .unwrap_or_default(),
+        interval_ms: i64::try_from(options.config.masthead.collect.interval.as_millis())?,
+        damaged_files,
     })
 }
 

@@ -33,6 +33,9 @@ pub(super) struct AgentArgs {
     /// Listen beyond loopback without a password
     #[arg(long)]
     insecure: bool,
+    /// Without users, answer to this name too: the one under which a reverse proxy asks; `*` for any
+    #[arg(long, value_name = "NAME")]
+    allow_host: Vec<String>,
     /// What is logged: error, warn, info, debug
     #[arg(long, default_value = "info", value_name = "LEVEL")]
     log_level: tracing::Level,
@@ -46,6 +49,7 @@ pub(super) fn run(args: &AgentArgs) -> anyhow::Result<()> {
         config: serving::config(args.config.as_ref())?,
         web_config: serving::web_config(args.web_config.as_deref())?,
         insecure: args.insecure,
+        allow_hosts: args.allow_host.clone(),
     };
     serving::run(|stop| {
         agent::run(options, stop, |address, https| {

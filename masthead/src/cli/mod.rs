@@ -6,6 +6,7 @@ pub mod out;
 
 mod agent;
 mod config_check;
+mod doctor;
 mod metrics;
 mod plot;
 mod promql_test;
@@ -28,6 +29,7 @@ Examples:
   masthead query 'rate(node_cpu_seconds_total[5m])' --range 1h --step 15s
   masthead metrics app shop-web                      CPU, memory, network of an app now
   masthead top                                       the apps, live in the terminal
+  masthead doctor                                    what keeps it from seeing this machine
   masthead config check masthead.yml
   masthead completion bash > /etc/bash_completion.d/masthead";
 
@@ -47,6 +49,8 @@ enum Command {
     Agent(agent::AgentArgs),
     /// Ask a running Masthead or Prometheus, and see a table or a plot
     Query(query::QueryArgs),
+    /// Find out what keeps Masthead from seeing this machine, with the cures
+    Doctor(doctor::DoctorArgs),
     /// A host, an app or a container now, from any Prometheus
     Metrics(metrics::MetricsArgs),
     /// Watch the apps in the terminal, live
@@ -115,6 +119,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Up(args) => up::run(*args),
         Command::Agent(args) => agent::run(&args),
         Command::Query(args) => query::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Metrics(args) => metrics::run(&args),
         Command::Top(args) => top::run(&args),
         Command::Config(ConfigCommand::Check { file }) => config_check::run(&file),

@@ -40,6 +40,9 @@ pub struct UpArgs {
     /// Listen beyond loopback without a password
     #[arg(long)]
     insecure: bool,
+    /// Without users, answer to this name too: the one under which a reverse proxy asks; `*` for any
+    #[arg(long, value_name = "NAME")]
+    allow_host: Vec<String>,
     /// Sync the write-ahead log at the latest after so long
     #[arg(long, default_value = "5s", value_name = "DURATION")]
     wal_sync: String,
@@ -91,6 +94,7 @@ impl UpArgs {
             retention_ms: positive_ms("retention-time", &self.retention_time)?,
             retention_bytes: retention_size.transpose()?,
             insecure: self.insecure,
+            allow_hosts: self.allow_host.clone(),
             wal_sync_ms: u64::try_from(positive_ms("wal-sync", &self.wal_sync)?)?,
             limits: app::limits(
                 self.query_max_concurrency,
@@ -116,6 +120,7 @@ impl UpArgs {
             ("retention-size", self.retention_size.clone().unwrap_or_default()),
             ("web-config", path(&self.web_config)),
             ("insecure", self.insecure.to_string()),
+            ("allow-host", self.allow_host.join(",")),
             ("wal-sync", self.wal_sync.clone()),
             ("query-timeout", self.query_timeout.clone()),
             ("query-max-concurrency", self.query_max_concurrency.to_string()),

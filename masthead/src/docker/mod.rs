@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use collect::{Container, ContainerCollector, ContainerOptions};
+use collect::{Container, ContainerCollection, ContainerCollector, ContainerOptions};
 use model::Family;
 use tokio_util::sync::CancellationToken;
 
@@ -100,14 +100,14 @@ impl Containers {
 
     /// One round: the families of the collector and ours, sorted by name, and what could not be read.
     #[must_use]
-    pub fn collect(&self, now_ms: i64) -> (Vec<Family>, Vec<String>) {
+    pub fn collect(&self, now_ms: i64) -> ContainerCollection {
         let running = self.running();
-        let collection = {
+        let mut collection = {
             let mut collector = self.collector.lock().unwrap_or_else(PoisonError::into_inner);
             collector.set_running(running);
             collector.collect(now_ms)
         };
-        let mut families = collection.families;
+        let families = &mut collection.families;
         let (engine, known) = self.inventory.get();
         let sure: Vec<&Known> = known
             .iter()
@@ -116,7 +116,13 @@ impl Containers {
         families.extend(families::state(&sure));
         families.push(families::events(&self.marks, &known, now_ms));
         families.sort_by(|a, b| a.name.cmp(&b.name));
-        (families, collection.warnings)
+        collection
+    }
+
+    /// Gives the families of a round back once they are stored; see [`ContainerCollector::recycle`].
+    pub fn recycle(&self, families: Vec<Family>, round: u64) {
+        let mut collector = self.collector.lock().unwrap_or_else(PoisonError::into_inner);
+        collector.recycle(families, round);
     }
 
     /// How the watching goes, for Masthead's own metrics.
@@ -131,6 +137,12 @@ impl Containers {
             self.told.lag_ms.load(Ordering::Relaxed),
         )
     }
+}
+
+/// The socket that would be opened: the configured one, else the first of the usual places.
+#[must_use]
+pub fn socket_path(configured: Option<&Path>) -> PathBuf {
+    place::choose(configured)
 }
 
 /// Is this process still the container's? Every driver has the container's id in the path of its cgroup.
@@ -224,7 +236,7 @@ mod tests {
         let names = |engine| {
             containers.inventory.set(engine, list());
             let running: Vec<String> = containers.running().into_iter().map(|c| c.id).collect();
-            let (families, _) = containers.collect(0);
+            let families = containers.collect(0).families;
             let state = families
                 .iter()
                 .find(|f| f.name == "masthead_container_state")

@@ -113,7 +113,9 @@ fn host_json(per_second: PerSecond, before: Option<&PulseReading>, now: &PulseRe
     let cpu = rise(|r| r.cpu_busy_s)
         .zip(rise(|r| r.cpu_total_s))
         .map(|((busy_before, busy), (total_before, total))| (busy - busy_before) / (total - total_before))
-        .filter(|ratio| (0.0..=1.0).contains(ratio));
+        // The kernel's time of waiting for disks may go back a little, and then more was busy than there was time.
+        .filter(|ratio| *ratio >= 0.0 && ratio.is_finite())
+        .map(|ratio| ratio.min(1.0));
     json!({
         "cpuRatio": fine(cpu),
         "load1": now.load1,

@@ -20,9 +20,24 @@ export function State({ state, level }: { state: string; level: Level }) {
   );
 }
 
-/** Cores with two decimals: 0.12, 3.4. */
+/** The age of a thing in a narrow column: "27 min", "36 h", "8 d". */
+export function age(seconds: number): string {
+  const units = [
+    ['d', 86_400],
+    ['h', 3600],
+    ['min', 60],
+  ] as const;
+  for (const [unit, size] of units) {
+    if (seconds >= size * 2) return `${Math.floor(seconds / size)} ${unit}`;
+  }
+  return `${Math.max(0, Math.round(seconds))} s`;
+}
+
+/** Cores as exact as they matter: 0.003, 0.12, 3.4. */
 export function cores(value: number | null): string {
   if (value === null) return '–';
+  if (value < 0.0005) return '0';
+  if (value < 0.0995) return value.toFixed(3);
   return value >= 99.95 ? value.toFixed(0) : value.toFixed(value >= 9.995 ? 1 : 2);
 }
 

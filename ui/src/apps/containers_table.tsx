@@ -5,7 +5,7 @@ import type { Container } from '../containers';
 import { reading } from '../readings';
 import { moment, spell } from '../time';
 import { format } from '../units';
-import { appHref, cores, Memory, State } from './cells';
+import { age, appHref, cores, Memory, State } from './cells';
 import { EMPTY, sumReading } from './figures';
 import { type AppRow, containerState } from './rows';
 
@@ -72,7 +72,7 @@ export function ContainersTable({ row }: { row: AppRow }) {
                 </td>
                 <td class="extra">{exitOf(container)}</td>
                 <td class="figure" title={container.createdAt ? moment(container.createdAt) : ''}>
-                  {container.createdAt ? spell(now() - container.createdAt) : '–'}
+                  {container.createdAt ? age(now() - container.createdAt) : '–'}
                 </td>
               </tr>
             );
@@ -112,6 +112,10 @@ export function Facts({ row }: { row: AppRow }) {
     <section class="panel sheet span-12 facts" aria-label="Image and labels">
       <h2>Image and labels</h2>
       <table>
+        <colgroup>
+          <col class="names" />
+          <col />
+        </colgroup>
         <tbody>
           {[...plain, ...labels].map(([name, value]) => (
             <tr key={name}>

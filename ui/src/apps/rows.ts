@@ -53,8 +53,8 @@ function crashed(container: Container): boolean {
   return ![...CLEAN, 137].includes(container.exitCode ?? 0);
 }
 
-/** One row an app, by name. */
-export function groupApps(containers: Container[]): AppRow[] {
+/** One row an app, by name. An app of `loops` runs only until it ends again. */
+export function groupApps(containers: Container[], loops: string[] = []): AppRow[] {
   const apps = new Map<string, Container[]>();
   for (const container of containers) {
     const group = apps.get(container.app);
@@ -62,7 +62,11 @@ export function groupApps(containers: Container[]): AppRow[] {
     else apps.set(container.app, [container]);
   }
   return [...apps]
-    .map(([app, group]) => rowOf(app, group))
+    .map(([app, group]) => {
+      const row = rowOf(app, group);
+      if (!loops.includes(app) || row.level === 'bad') return row;
+      return { ...row, state: 'crash loop', level: 'bad' as const };
+    })
     .sort((a, b) => a.app.localeCompare(b.app));
 }
 
@@ -129,6 +133,9 @@ function stopped(containers: Container[]): { state: string; level: Level } {
 export function containerState(container: Container): { state: string; level: Level } {
   return stateOf([container]);
 }
+
+/** How far back an end still says something about now. */
+export const LATELY_SECONDS = 900;
 
 /** This many ends by itself within the window are a crash loop. */
 const LOOP_COUNT = 3;

@@ -10,9 +10,9 @@ import { now } from '../api';
 import { Sparkline } from '../chart/sparkline';
 import { tintOf } from '../colours';
 import { reading } from '../readings';
-import { moment, spell } from '../time';
+import { moment } from '../time';
 import { range } from '../url';
-import { appHref, cores, Memory, Pair, State } from './cells';
+import { age, appHref, cores, Memory, Pair, State } from './cells';
 import { type AppFigures, newest, sumReading } from './figures';
 import {
   type AppRow,
@@ -245,7 +245,7 @@ function Row({ row, index, stored, line }: RowProps) {
       <td class={`c-restarts ${row.restarts > 0 ? '' : 'quiet'}`}>{row.restarts}</td>
       <td class={`c-oom ${row.oomKills > 0 ? 'wrong' : 'quiet'}`}>{row.oomKills}</td>
       <td class="c-age" title={row.since === null ? '' : moment(row.since)}>
-        {row.since === null ? '–' : spell(now() - row.since)}
+        {row.since === null ? '–' : age(now() - row.since)}
       </td>
     </tr>
   );

@@ -2,12 +2,13 @@
 
 import { type Signal, useSignal } from '@preact/signals';
 import { useMemo, useRef } from 'preact/hooks';
-import type { ApiError } from '../api';
+import { type ApiError, now } from '../api';
 import { type Engine, type Inventory, loadInventory } from '../containers';
+import { loadEvents } from '../events';
 import { type Task, usePage, useTask } from '../live';
 import { useLoaded } from '../load';
 import { type AppFigures, Lines, loadFigures } from './figures';
-import { type AppRow, groupApps } from './rows';
+import { type AppRow, crashes, groupApps, LATELY_SECONDS } from './rows';
 
 export interface AppsData {
   /** Null until the first answer. */
@@ -23,11 +24,20 @@ export interface AppsData {
 const NO_FIGURES = new Map<string, AppFigures>();
 const CONNECTED: Engine = { state: 'connected' };
 
+async function loadLoops(signal: AbortSignal): Promise<string[]> {
+  const to = now();
+  return crashes(await loadEvents({ from: to - LATELY_SECONDS, to }, null, signal));
+}
+
 export function useApps(): AppsData {
   const inventory = useLoaded<Inventory>(loadInventory).value;
   const figures = useLoaded(loadFigures, true).value;
   const containers = inventory.data?.containers ?? null;
-  const rows = useMemo(() => (containers ? groupApps(containers) : null), [containers]);
+  const loops = useLoaded(loadLoops).value.data;
+  const rows = useMemo(
+    () => (containers ? groupApps(containers, loops ?? []) : null),
+    [containers, loops],
+  );
   const { lines, onShown } = useLines(rows?.length ?? 0);
   return {
     rows,

@@ -62,7 +62,8 @@ export function QueryRow(props: QueryRowProps) {
           {text}
         </p>
       ))}
-      {state?.cost && !state.error && <Cost cost={state.cost} />}
+      {/* The line is there before its words, so that nothing below moves when the answer comes. */}
+      {!state?.error && (state?.cost ? <Cost cost={state.cost} /> : <p class="cost">&nbsp;</p>)}
     </div>
   );
 }

@@ -7,12 +7,13 @@ import '../style/tables.css';
 import '../style/apps.css';
 import { useComputed } from '@preact/signals';
 import { useEffect, useMemo } from 'preact/hooks';
+import { now } from '../api';
 import { appHref, EngineNote, here, State } from '../apps/cells';
 import { ContainersTable, Facts } from '../apps/containers_table';
 import { EventsTable } from '../apps/events_list';
 import { appPanels } from '../apps/panels';
 import { Processes } from '../apps/processes';
-import { type AppRow, groupApps } from '../apps/rows';
+import { type AppRow, crashes, groupApps, LATELY_SECONDS } from '../apps/rows';
 import { type Inventory, loadInventory } from '../containers';
 import { type ContainerEvent, MarksContext, toMark, useEvents } from '../events';
 import { useLoaded } from '../load';
@@ -44,10 +45,15 @@ function OneApp({ name }: { name: string }) {
   const events = useComputed(() => chosen(all.value, route.value.params.get('container')));
   const marks = useComputed(() => events.value.map(toMark));
   const containers = inventory.data?.containers;
-  const row = useMemo(
-    () => groupApps((containers ?? []).filter((c) => c.app === name))[0] ?? null,
-    [containers, name],
-  );
+  const row = useMemo(() => {
+    const lately = all.value.filter((event) => event.time > now() - LATELY_SECONDS);
+    return (
+      groupApps(
+        (containers ?? []).filter((c) => c.app === name),
+        crashes(lately),
+      )[0] ?? null
+    );
+  }, [containers, name, all.value]);
   const panels = useMemo(() => appPanels({ app: name, container, each }), [name, container, each]);
   useEffect(() => {
     document.title = `${name} · Masthead`;
@@ -75,7 +81,7 @@ function OneApp({ name }: { name: string }) {
           <h2>Events in this range</h2>
           <EventsTable events={events.value} apps={false} />
         </section>
-        {row && row.running > 0 && isLocal.value && (
+        {row && isLocal.value && (
           <Processes
             key={container ?? ''}
             title="Top processes"

@@ -42,9 +42,12 @@ export async function containerFindings(signal: AbortSignal): Promise<Finding[]>
     quietly(loadEvents({ from: end - HOUR, to: end }, null, signal)),
     quietly(query(expr, end, signal)),
   ]);
+  const happened = ofEvents(events ?? [], inventory?.containers ?? [], end);
+  // What has just happened to an app says when; that its state still tells of it is no second finding.
+  const told = new Set(happened.map((f) => f.href));
   return [
-    ...(inventory ? ofInventory(inventory, end) : []),
-    ...ofEvents(events ?? [], inventory?.containers ?? [], end),
+    ...(inventory ? ofInventory(inventory, end) : []).filter((f) => !told.has(f.href)),
+    ...happened,
     ...split(used?.data ?? [], CHECKS.length).flatMap((samples, i) =>
       samples.map((sample) => {
         const app = sample.metric.app ?? '';

@@ -139,24 +139,32 @@ export function Health() {
   );
 }
 
-/** Past this the line is a wall; what is left out is less bad than what is shown. */
-const MOST = 12;
+/** What one line holds. It keeps its height, so that nothing below moves when the findings come; the others wait behind a button. */
+const AT_ONCE = 3;
 
 function HealthLine({ found, error }: HealthState) {
+  const all = useSignal(false);
   if (error) return <p class="finding bad">{error.message}</p>;
   if (found === null) return <p class="finding">Checking</p>;
   if (found.length > 0) {
+    const shown = all.value ? found : found.slice(0, AT_ONCE);
     return (
-      <ul>
-        {found.slice(0, MOST).map((f) => (
+      <ul class={all.value ? 'all' : ''}>
+        {shown.map((f) => (
           <li key={f.text}>
-            <a class={`finding ${f.level}`} href={f.href}>
+            <a class={`finding ${f.level}`} href={f.href} title={f.text}>
               <Icon name={f.level === 'bad' ? 'bad' : 'warn'} />
-              {f.text}
+              <span class="finding-text">{f.text}</span>
             </a>
           </li>
         ))}
-        {found.length > MOST && <li class="finding">and {found.length - MOST} more</li>}
+        {found.length > 1 && (
+          <li class={found.length > AT_ONCE ? 'rest' : 'rest few'}>
+            <button type="button" class="finding" onClick={() => (all.value = !all.value)}>
+              {all.value ? 'Less' : `All ${found.length}`}
+            </button>
+          </li>
+        )}
       </ul>
     );
   }

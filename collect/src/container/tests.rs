@@ -1,1 +1,0 @@
-//! The collector over fixture trees.
