@@ -4,10 +4,7 @@
 //!
 //! `tests/qemu-cgroup-v2.sh record` makes the recordings of v2 anew; the values by hand must then be read off anew too.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "this is a test: what does not fit ends it"
-)]
+#![allow(clippy::unwrap_used, reason = "this is a test: what does not fit ends it")]
 
 mod archive;
 mod values;
