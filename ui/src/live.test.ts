@@ -1,5 +1,5 @@
 // @vitest-environment node
-import { beforeAll, describe, expect, test, vi } from 'vitest';
+import { afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 
 // The page's parts watch the screen; here there is none.
 vi.stubGlobal('IntersectionObserver', class {});
@@ -93,7 +93,12 @@ describe('the first chart', () => {
     ranged: false,
     first,
   });
-  const pause = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms));
+  // A clock of the test's own: a busy machine must not make the wait longer than it is.
+  beforeEach(() => void vi.useFakeTimers());
+  afterEach(() => void vi.useRealTimers());
+  const pause = async (ms: number): Promise<void> => {
+    await vi.advanceTimersByTimeAsync(ms);
+  };
   const open = (runs: [string, boolean, () => Promise<void>][]) => {
     vi.stubGlobal('document', {
       hidden: true,
