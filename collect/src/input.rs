@@ -83,6 +83,19 @@ impl Source {
         &self.path
     }
 
+    /// Whether the kernel says that nothing has changed since the file was last read or asked about. It says so of lists of
+    /// mounts alone (`poll` answers "readable", and "exceptional" after a change); any other file counts as changed.
+    pub(crate) fn is_unchanged(&self) -> bool {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let Some(file) = &self.file else { return false };
+        let mut asked = [PollFd::new(file, PollFlags::IN | PollFlags::OUT | PollFlags::PRI)];
+        let at_once = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        poll(&mut asked, Some(&at_once)).is_ok() && asked[0].revents() == PollFlags::IN
+    }
+
     /// Reads the file whole. One that was open and no longer reads (its process or device is gone) is opened again.
     fn load(&mut self, text: &mut Text) -> Result<(), CollectError> {
         if let Some(file) = &self.file
@@ -234,6 +247,25 @@ mod tests {
         let mut processes = Source::new("/proc/stat".into());
         let first = input.source(&mut processes).unwrap().len();
         assert!(first > 0 && !input.source(&mut processes).unwrap().is_empty());
+    }
+
+    #[test]
+    fn only_a_list_of_mounts_says_that_nothing_changed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        std::fs::write(&path, "x").unwrap();
+        let mut input = Input::default();
+        for (path, want) in [
+            (path, false),
+            ("/proc/stat".into(), false),
+            ("/proc/self/mountinfo".into(), true),
+        ] {
+            let mut source = Source::new(path);
+            assert!(!source.is_unchanged(), "{source:?} was not read yet");
+            input.source(&mut source).unwrap();
+            // Another test's mount may come in between, once.
+            assert_eq!(source.is_unchanged() || source.is_unchanged(), want, "{source:?}");
+        }
     }
 
     #[test]

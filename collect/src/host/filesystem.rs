@@ -41,11 +41,25 @@ fn values(sizes: &Sizes) -> [f64; SIZES.len()] {
     ]
 }
 
+/// The list of mounts is read again after so long even when the kernel tells of no change: that a file system went read-only by
+/// itself, after an error, is no change of the list to it.
+const MOUNTS_AGE_MS: i64 = 60_000;
+
+/// The list of mounts as it was read. On a machine with a hundred containers it has hundreds of lines with long options, which
+/// the kernel writes anew for each reader.
+#[derive(Debug)]
+struct Kept {
+    text: String,
+    of_init: bool,
+    read_ms: i64,
+}
+
 /// The collector.
 #[derive(Debug)]
 pub(super) struct Filesystem {
     mounts_of_init: Source,
     mounts_of_self: Source,
+    kept: Option<Kept>,
     rootfs: String,
     mount_points: Filter,
     types: Filter,
@@ -62,6 +76,7 @@ impl Filesystem {
         Self {
             mounts_of_init: Source::new(options.paths.procfs.join("1/mountinfo")),
             mounts_of_self: Source::new(options.paths.procfs.join("self/mountinfo")),
+            kept: None,
             rootfs: options
                 .paths
                 .rootfs
@@ -73,6 +88,32 @@ impl Filesystem {
             ask,
             guard: Guard::new(ask, options.mount_timeout),
         }
+    }
+
+    /// The list of mounts, read again when it may have changed.
+    fn mounts(&mut self, now_ms: i64, input: &mut Input) -> Result<Kept, CollectError> {
+        if let Some(kept) = self.kept.take() {
+            let file = if kept.of_init {
+                &self.mounts_of_init
+            } else {
+                &self.mounts_of_self
+            };
+            let age_ms = now_ms.saturating_sub(kept.read_ms);
+            if (0..MOUNTS_AGE_MS).contains(&age_ms) && file.is_unchanged() {
+                return Ok(kept);
+            }
+        }
+        let text = input.source(&mut self.mounts_of_init).map(str::to_owned);
+        let of_init = text.is_ok();
+        let text = match text {
+            Ok(text) => text,
+            Err(_) => input.source(&mut self.mounts_of_self)?.to_owned(),
+        };
+        Ok(Kept {
+            text,
+            of_init,
+            read_ms: now_ms,
+        })
     }
 
     /// The mounts to show, each once. Where one mount covers another, the covering one: it is the one that answers.
@@ -172,19 +213,17 @@ fn add(mounts: &[Mount<'_>], sizes: &[Result<Sizes, StatfsError>], out: &mut Out
 }
 
 impl Collector for Filesystem {
-    fn collect(&mut self, _now_ms: i64, input: &mut Input, out: &mut Output) -> Result<(), CollectError> {
-        // The text is taken out of the shared buffer, so that the mounts may borrow from it while sizes are asked for.
-        let text = input.source(&mut self.mounts_of_init).map(str::to_owned);
-        let (file, text) = match text {
-            Ok(text) => (&self.mounts_of_init, text),
-            Err(_) => {
-                let text = input.source(&mut self.mounts_of_self)?.to_owned();
-                (&self.mounts_of_self, text)
-            }
+    fn collect(&mut self, now_ms: i64, input: &mut Input, out: &mut Output) -> Result<(), CollectError> {
+        let kept = self.mounts(now_ms, input)?;
+        let file = if kept.of_init {
+            &self.mounts_of_init
+        } else {
+            &self.mounts_of_self
         };
-        let mounts = self.select(mountinfo::parse(&text).map_err(|fault| fault.at(file.path()))?);
+        let mounts = self.select(mountinfo::parse(&kept.text).map_err(|fault| fault.at(file.path()))?);
         let sizes = self.sizes(&mounts);
         add(&mounts, &sizes, out);
+        self.kept = Some(kept);
         Ok(())
     }
 }

@@ -312,11 +312,11 @@ fn process_families(start_ms: i64) -> Vec<Family> {
             virtual_bytes,
         ));
     }
-    if let Ok(entries) = std::fs::read_dir("/proc/self/fd") {
+    if let Some(files) = open_files() {
         out.push(Family::gauge(
             "process_open_fds",
             "Number of open file descriptors.",
-            float(entries.count() as u64),
+            float(files),
         ));
     }
     if let Some(limit) = rustix::process::getrlimit(rustix::process::Resource::Nofile).current {
@@ -327,6 +327,16 @@ fn process_families(start_ms: i64) -> Vec<Family> {
         ));
     }
     out
+}
+
+/// Number of open files of this process. Since Linux 6.2 it stands as the folder's size; to list a thousand of them costs as much as
+/// to read ten containers.
+fn open_files() -> Option<u64> {
+    let folder = "/proc/self/fd";
+    match std::fs::metadata(folder).ok()?.len() {
+        0 => Some(std::fs::read_dir(folder).ok()?.count() as u64),
+        files => Some(files),
+    }
 }
 
 /// `(cpu seconds, resident bytes, virtual bytes)` of this process.
