@@ -1,5 +1,7 @@
 //! What an application or a container does now, from cAdvisor's metrics.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use crate::expr::{PART, Selector, union};
@@ -137,13 +139,11 @@ impl Client {
         let series = self.query(&format!("group by ({labels}) ({selector})")).await?;
         let mut all: Vec<ContainerMetrics> = Vec::new();
         for one in series.iter().map(identity) {
-            // The state's series has fewer labels than the others.
             match all
                 .iter_mut()
-                .find(|known| known.id == one.id && known.name == one.name)
+                .find(|known| number(&known.id) == number(&one.id) && known.name == one.name)
             {
-                Some(known) if known.app == known.name => *known = one,
-                Some(_) => {}
+                Some(known) => merge(known, one),
                 None => all.push(one),
             }
         }
@@ -153,11 +153,46 @@ impl Client {
 
     async fn measure(&self, containers: &mut [ContainerMetrics]) -> Result<(), ClientError> {
         for chunk in containers.chunks_mut(IDS_A_QUERY) {
-            let ids: Vec<&str> = chunk.iter().map(|one| one.id.as_str()).collect();
+            let ids: BTreeSet<&str> = chunk
+                .iter()
+                .flat_map(|one| [one.id.as_str(), number(&one.id)])
+                .collect();
+            let ids: Vec<&str> = ids.into_iter().collect();
             let answer = self.query(&figures(&ids)).await?;
             chunk.iter_mut().for_each(|one| fill(one, &answer));
         }
         Ok(())
+    }
+}
+
+/// The container's own number in a label `id`: cAdvisor's series have the path of its cgroup there, which holds it, those of its
+/// state the number alone.
+fn number(id: &str) -> &str {
+    const DIGITS: usize = 64;
+    let bytes = id.as_bytes();
+    let starts = 0..(bytes.len() + 1).saturating_sub(DIGITS);
+    starts
+        .rev()
+        .find(|&start| bytes[start..start + DIGITS].iter().all(u8::is_ascii_hexdigit))
+        .and_then(|start| id.get(start..start + DIGITS))
+        .unwrap_or(id)
+}
+
+/// Puts together what two series say of one container: the state's series has fewer labels than the others.
+fn merge(known: &mut ContainerMetrics, other: ContainerMetrics) {
+    if other.id.len() > known.id.len() {
+        known.id = other.id;
+    }
+    if known.app == known.name {
+        known.app = other.app;
+    }
+    for (mine, theirs) in [
+        (&mut known.project, other.project),
+        (&mut known.image, other.image),
+    ] {
+        if mine.is_empty() {
+            *mine = theirs;
+        }
     }
 }
 
@@ -249,7 +284,7 @@ fn fill(one: &mut ContainerMetrics, answer: &[Series]) {
     let part = |part: &str| {
         answer
             .iter()
-            .find(|series| series.label(PART) == part && series.label("id") == one.id)
+            .find(|series| series.label(PART) == part && number(series.label("id")) == number(&one.id))
             .and_then(Series::last)
     };
     one.cpu_cores = part("cpu");
@@ -325,6 +360,49 @@ mod tests {
         ] {
             assert_eq!(is_task_of(name, service), want, "{name}");
         }
+    }
+
+    #[test]
+    fn a_containers_number_is_found_in_its_cgroups_path() {
+        let hex = "0123456789abcdef".repeat(4);
+        for (id, want) in [
+            (hex.clone(), hex.as_str()),
+            (format!("/docker/{hex}"), hex.as_str()),
+            (format!("/system.slice/docker-{hex}.scope"), hex.as_str()),
+            ("/plain".to_owned(), "/plain"),
+            (format!("/ä{hex}ä"), hex.as_str()),
+            (String::new(), ""),
+        ] {
+            assert_eq!(number(&id), want, "{id}");
+        }
+    }
+
+    #[test]
+    fn a_container_and_its_state_are_one() {
+        let hex = "0123456789abcdef".repeat(4);
+        let path = format!("/docker/{hex}");
+        let mut one = ContainerMetrics {
+            id: hex.clone(),
+            name: "web".to_owned(),
+            app: "web".to_owned(),
+            ..ContainerMetrics::default()
+        };
+        let other = ContainerMetrics {
+            id: path.clone(),
+            name: "web".to_owned(),
+            app: "shop-web".to_owned(),
+            project: "shop".to_owned(),
+            image: "web:1".to_owned(),
+            ..ContainerMetrics::default()
+        };
+        merge(&mut one, other.clone());
+        assert_eq!(one, other);
+        let answer = [
+            series(&[(PART, "restarts"), ("id", &hex)], 3.0),
+            series(&[(PART, "processes"), ("id", &path)], 2.0),
+        ];
+        fill(&mut one, &answer);
+        assert_eq!((one.restarts, one.processes), (Some(3.0), Some(2.0)));
     }
 
     #[test]

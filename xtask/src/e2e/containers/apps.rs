@@ -1,11 +1,14 @@
 //! Applications keep their name: over redeploys, over the replicas of a swarm service, in compose projects.
 
-use anyhow::{Result, bail};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
 
 use super::{Outcome, Rig, with_rig};
 use crate::docker::shop::compose_labels;
 use crate::docker::{IMAGE, IMAGE_NEXT};
-use crate::peers;
+use crate::{peers, shell};
 
 /// The containers of an application now: by name, the image.
 fn images(rig: &Rig, app: &str) -> Result<Vec<String>> {
@@ -51,8 +54,34 @@ pub(in super::super) fn redeploy() -> Result<Outcome> {
             bail!("two deploys with their images are wanted: {data}");
         }
         rig.wait_for("masthead_container_events_total{app=\"shop-web\",event=\"deploy\"} == 2")?;
-        Ok(())
+        check_command_line(rig)
     })
+}
+
+/// `masthead metrics` finds the application and its one container, though two kinds of series tell of it.
+fn check_command_line(rig: &Rig) -> Result<()> {
+    let url = format!("http://{}", rig.server.address);
+    for (what, name) in [("app", "shop-web"), ("container", "web-of-today")] {
+        let output = Command::new(shell::release_binary())
+            .args(["metrics", what, name, "--json", "--url", &url])
+            .output()
+            .context("cannot run masthead metrics")?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let answer: Value = serde_json::from_str(&text)
+            .with_context(|| format!("{what}: {text}{}", String::from_utf8_lossy(&output.stderr)))?;
+        let one = match what {
+            "app" => match answer["containers"].as_array().map(Vec::as_slice) {
+                Some([one]) => one,
+                _ => bail!("one container is wanted: {answer}"),
+            },
+            _ => &answer,
+        };
+        let memory = one["memoryWorkingSetBytes"].as_f64().unwrap_or(0.0);
+        if one["name"] != "web-of-today" || memory <= 0.0 || one["restarts"] != 0.0 {
+            bail!("{what} {name}: name, memory and restarts are wanted: {answer}");
+        }
+    }
+    Ok(())
 }
 
 /// A service of a swarm of one: `app` is the service, and its replicas sum, before an update and after it.
