@@ -13,43 +13,32 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 use collect::{Container, ContainerCollector, ContainerOptions, Groups, Paths};
 use model::{Family, MetricValue};
+use tempfile::TempDir;
 
 /// What the engine said of one container.
 type Facts = BTreeMap<String, String>;
 
 /// The unpacked machine.
 pub(crate) struct Recorded {
-    folder: PathBuf,
+    folder: TempDir,
     files: BTreeMap<String, String>,
     /// By container and kind: `inspect`, `stats`.
     facts: BTreeMap<(String, String), Facts>,
 }
 
 impl Recorded {
-    /// `tests/fixtures/NAME.txt`, unpacked once for all tests: it is some thousand files.
-    pub(crate) fn open(name: &str) -> &'static Self {
-        static OPENED: Mutex<BTreeMap<String, &'static Recorded>> = Mutex::new(BTreeMap::new());
-        let mut opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
-        opened
-            .entry(name.to_owned())
-            .or_insert_with(|| Box::leak(Box::new(Self::unpack(name))))
-    }
-
-    fn unpack(name: &str) -> Self {
+    /// `tests/fixtures/NAME.txt`, unpacked into a folder of its own: tests run beside each other, each in its process.
+    pub(crate) fn open(name: &str) -> Self {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/{name}.txt"));
         let text = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         let mut recorded = Self {
-            folder: Path::new(env!("CARGO_TARGET_TMPDIR")).join("recorded").join(name),
+            folder: tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap(),
             files: BTreeMap::new(),
             facts: BTreeMap::new(),
         };
-        if recorded.folder.exists() {
-            fs::remove_dir_all(&recorded.folder).unwrap();
-        }
         let mut path = None;
         for line in text.lines().skip(1) {
             if let Some(name) = line.strip_prefix("== ") {
@@ -88,7 +77,7 @@ impl Recorded {
     }
 
     fn at(&self, path: &str) -> PathBuf {
-        self.folder.join(path.trim_start_matches('/'))
+        self.folder.path().join(path.trim_start_matches('/'))
     }
 
     /// A recorded file.
@@ -142,7 +131,7 @@ impl Recorded {
             paths: Paths {
                 procfs: self.at("/proc"),
                 sysfs: self.at("/sys"),
-                rootfs: self.folder.clone(),
+                rootfs: self.folder.path().to_owned(),
                 udev: self.at("/run/udev/data"),
             },
             groups,

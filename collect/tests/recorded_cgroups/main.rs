@@ -58,7 +58,7 @@ fn agree(got: f64, want: f64) -> bool {
 #[test]
 fn each_container_has_the_id_of_its_own_cgroup() {
     for machine in &MACHINES {
-        let recorded = Recorded::open(machine.name);
+        let recorded = &Recorded::open(machine.name);
         let series = collect_once(recorded, Groups::None);
         let mut found: Vec<_> = series
             .of("container_last_seen")
@@ -138,7 +138,7 @@ const AS_THE_ENGINE_SAYS: [(&str, &str, f64); 12] = [
 #[test]
 fn figures_are_those_of_the_engine() {
     for machine in &MACHINES {
-        let recorded = Recorded::open(machine.name);
+        let recorded = &Recorded::open(machine.name);
         let series = collect_once(recorded, Groups::None);
         let mut compared = 0;
         for name in recorded.running() {
@@ -197,7 +197,7 @@ fn figures_are_those_of_the_engine() {
 #[test]
 fn the_working_set_is_usage_without_files_that_lie_idle() {
     for machine in &MACHINES {
-        let recorded = Recorded::open(machine.name);
+        let recorded = &Recorded::open(machine.name);
         let series = collect_once(recorded, Groups::None);
         let key = if machine.is_v2 {
             "memory_stats.stats.inactive_file"
@@ -220,7 +220,7 @@ fn the_working_set_is_usage_without_files_that_lie_idle() {
 #[test]
 fn limits_are_those_that_were_asked_for() {
     for machine in &MACHINES {
-        let recorded = Recorded::open(machine.name);
+        let recorded = &Recorded::open(machine.name);
         let series = collect_once(recorded, Groups::None);
         for name in recorded.running() {
             let of = [("name", name)];
@@ -248,7 +248,7 @@ fn limits_are_those_that_were_asked_for() {
 #[test]
 fn figures_are_those_that_were_read_off_by_hand() {
     for machine in &MACHINES {
-        let recorded = Recorded::open(machine.name);
+        let recorded = &Recorded::open(machine.name);
         let series = collect_once(recorded, Groups::Top);
         let by_hand = values::of(machine.name);
         let wrong: Vec<_> = by_hand
@@ -268,7 +268,7 @@ fn figures_are_those_that_were_read_off_by_hand() {
 #[test]
 fn groups_at_the_top_are_of_no_container() {
     for machine in &MACHINES {
-        let recorded = Recorded::open(machine.name);
+        let recorded = &Recorded::open(machine.name);
         let series = collect_once(recorded, Groups::Top);
         let mut found: Vec<_> = series
             .of("container_cpu_usage_seconds_total")
@@ -284,7 +284,7 @@ fn groups_at_the_top_are_of_no_container() {
 #[test]
 fn a_host_network_is_not_counted_as_the_containers() {
     for machine in &MACHINES {
-        let recorded = Recorded::open(machine.name);
+        let recorded = &Recorded::open(machine.name);
         let series = collect_once(recorded, Groups::None);
         let of = |name| {
             series
@@ -298,7 +298,7 @@ fn a_host_network_is_not_counted_as_the_containers() {
 #[test]
 fn a_process_below_the_container_is_the_containers() {
     for machine in MACHINES.iter().filter(|machine| machine.is_v2) {
-        let recorded = Recorded::open(machine.name);
+        let recorded = &Recorded::open(machine.name);
         let mut collector = recorded.collector(Groups::None);
         let pid: u32 = recorded.fact("moved", "inspect", "pid").unwrap().parse().unwrap();
         // The cgroup that it left has no process of its own.
@@ -316,7 +316,7 @@ fn a_process_below_the_container_is_the_containers() {
 #[test]
 fn live_readings_are_those_that_are_stored() {
     for machine in &MACHINES {
-        let recorded = Recorded::open(machine.name);
+        let recorded = &Recorded::open(machine.name);
         let mut collector = recorded.collector(Groups::None);
         // Processes in cgroups that a container made are counted now and then, by what is stored.
         let series = Series::new(collector.collect(NOW_MS).families);
@@ -354,7 +354,7 @@ fn live_readings_are_those_that_are_stored() {
 #[test]
 fn a_container_that_ended_has_no_series() {
     for machine in &MACHINES {
-        let recorded = Recorded::open(machine.name);
+        let recorded = &Recorded::open(machine.name);
         let mut collector = recorded.collector(Groups::None);
         assert!(!collector.collect(NOW_MS).families.is_empty());
         collector.set_running(Vec::new());
