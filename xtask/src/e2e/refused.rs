@@ -216,7 +216,7 @@ pub(super) fn large_body() -> Result<()> {
     // The length alone is enough to refuse: nothing of the 2 GB is ever sent.
     let mut stream = TcpStream::connect(&server.address)?;
     stream.set_read_timeout(Some(LIMIT))?;
-    let head = "POST /api/v1/write HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\n\
+    let head = "POST /api/v1/write HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/x-protobuf\r\n\
                 Content-Encoding: snappy\r\nContent-Length: 2147483648\r\n\r\n";
     stream.write_all(head.as_bytes())?;
     let mut answer = [0; 12];

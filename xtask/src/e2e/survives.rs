@@ -248,7 +248,7 @@ pub(super) fn slow_clients() -> Result<()> {
     let halves: [&[u8]; 3] = [
         b"",
         b"GET /api/v1/que",
-        b"POST /api/v1/write HTTP/1.1\r\nHost: x\r\nContent-Encoding: snappy\r\nContent-Length: 1000\r\n\r\nabc",
+        b"POST /api/v1/write HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Encoding: snappy\r\nContent-Length: 1000\r\n\r\nabc",
     ];
     for half in halves.iter().cycle().take(150) {
         let mut stream = TcpStream::connect(&server.address)?;
