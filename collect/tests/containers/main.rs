@@ -513,3 +513,19 @@ fn live_readings_agree_with_what_is_collected() {
         assert!(tree.root().exists());
     }
 }
+
+#[test]
+fn labels_of_another_round_are_not_taken_over() {
+    let tree = Tree::new(System::V1);
+    tree.container(&format!("/docker/{ID}"));
+    let mut collector = tree.collector();
+    let first = collector.collect(0);
+    let mut renamed = container();
+    renamed.labels[2].1 = "web-2".to_owned();
+    collector.set_running(vec![renamed]);
+    // Somebody reads between a round and its return: as many rows, other labels.
+    collector.collect(0);
+    collector.recycle(first.families, first.round);
+    let third = collector.collect(0);
+    assert!(!text(&third).iter().any(|line| line.contains("web-1")));
+}
