@@ -48,7 +48,10 @@ pub(in super::super) fn hundred() -> Result<Outcome> {
         if exited != COUNT {
             bail!("{exited} of {COUNT} are listed as exited after two ticks");
         }
-        println!("     all listed as exited after {:.2} s", began.elapsed().as_secs_f64());
+        println!(
+            "     all listed as exited after {:.2} s",
+            began.elapsed().as_secs_f64()
+        );
         let text = rig.server.log_text();
         match text
             .lines()

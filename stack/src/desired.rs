@@ -1,0 +1,213 @@
+//! What should be on the host: data only, made by `spec`, compared by `plan`, carried out by `apply`.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::Component;
+
+/// The label that marks what is ours, on the network and on containers; its value is `upstream`.
+pub const LABEL_STACK: &str = "masthead.stack";
+/// The component's name, on containers.
+pub const LABEL_COMPONENT: &str = "masthead.component";
+/// [`ContainerSpec::fingerprint`], on containers.
+pub const LABEL_SPEC: &str = "masthead.spec";
+/// The base directory that a container or network belongs to.
+pub const LABEL_BASE_DIR: &str = "masthead.base-dir";
+
+/// All of it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Desired {
+    /// The bridge network of the stack.
+    pub network: NetworkSpec,
+    /// Folders below the base directory, parents first; the first is the base directory itself (empty path).
+    pub folders: Vec<FolderSpec>,
+    /// Files below the base directory.
+    pub files: Vec<FileSpec>,
+    /// Containers in the order in which they are started.
+    pub containers: Vec<ContainerSpec>,
+}
+
+/// The bridge network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NetworkSpec {
+    /// `masthead`.
+    pub name: String,
+    /// Name of the bridge interface, so that firewall rules can name it: `masthead0`.
+    pub bridge: String,
+    /// Such as `172.29.241.0/24`.
+    pub subnet: String,
+    /// The host's address in it.
+    pub gateway: Ipv4Addr,
+    /// Sorted by name.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// Who owns a file or folder and who may read it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Access {
+    /// Permission bits, such as `0o600`.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+}
+
+/// A folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FolderSpec {
+    /// Below the base directory.
+    pub path: PathBuf,
+    /// Owner and mode.
+    pub access: Access,
+}
+
+/// What a changed file asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum OnChange {
+    /// It is read anew by itself.
+    Nothing,
+    /// The component has to read its configuration again (SIGHUP).
+    Reload(Component),
+    /// The component reads it at its start alone.
+    Restart(Component),
+}
+
+/// A file with the whole of its content.
+#[derive(Clone, PartialEq, Eq, Serialize)]
+pub struct FileSpec {
+    /// Below the base directory.
+    pub path: PathBuf,
+    /// The bytes.
+    pub content: Vec<u8>,
+    /// Owner and mode.
+    pub access: Access,
+    /// What its change asks for.
+    pub on_change: OnChange,
+    /// It holds a password or a hash of one: never shown.
+    pub secret: bool,
+}
+
+impl std::fmt::Debug for FileSpec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Without the content, which may be a password.
+        f.debug_struct("FileSpec")
+            .field("path", &self.path)
+            .field("access", &self.access)
+            .field("on_change", &self.on_change)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where a container's network interfaces are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub enum Attachment {
+    /// The host's own network namespace.
+    Host,
+    /// The stack's network, and these besides (the platform's).
+    Networks(Vec<String>),
+}
+
+/// A bind mount.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Mount {
+    /// On the host.
+    pub source: PathBuf,
+    /// In the container.
+    pub target: PathBuf,
+    /// Without write permission.
+    pub read_only: bool,
+    /// Mounts that the host makes later are seen too (`rslave`).
+    pub slave: bool,
+}
+
+/// A port of the container that the host's loopback leads to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Publish {
+    /// Always loopback.
+    pub host_ip: Ipv4Addr,
+    /// On the host.
+    pub host_port: u16,
+    /// In the container.
+    pub container_port: u16,
+}
+
+/// How the engine asks whether the program is well.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Health {
+    /// In the engine's form: `CMD` and its words, or `CMD-SHELL` and a line.
+    pub test: Vec<String>,
+    /// Seconds between two.
+    pub interval_s: u64,
+    /// Seconds for one.
+    pub timeout_s: u64,
+    /// Failures in a row until it is unhealthy.
+    pub retries: u64,
+    /// Seconds after the start in which failures do not count.
+    pub start_period_s: u64,
+}
+
+/// A container, as the engine has to make it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ContainerSpec {
+    /// Which program.
+    pub component: Component,
+    /// Its name.
+    pub name: String,
+    /// Image with its tag.
+    pub image: String,
+    /// Words after the image's own entrypoint.
+    pub command: Vec<String>,
+    /// `uid:gid`; `None` leaves the image's.
+    pub user: Option<String>,
+    /// `NAME=value`.
+    pub env: Vec<String>,
+    /// Where its interfaces are.
+    pub attachment: Attachment,
+    /// The host's process namespace.
+    pub host_pid: bool,
+    /// Bind mounts.
+    pub mounts: Vec<Mount>,
+    /// Devices of the host, read-only.
+    pub devices: Vec<PathBuf>,
+    /// Folders in memory, for a root that is read-only.
+    pub tmpfs: Vec<PathBuf>,
+    /// Ports on the host's loopback.
+    pub publish: Vec<Publish>,
+    /// Capabilities beyond none.
+    pub cap_add: Vec<String>,
+    /// The image's root file system is not writable.
+    pub read_only: bool,
+    /// Most memory in bytes.
+    pub memory_bytes: i64,
+    /// Most CPU in thousandths of a core.
+    pub milli_cpus: i64,
+    /// Most processes.
+    pub pids: i64,
+    /// How it is asked whether it is well; `None` leaves the image's own.
+    pub health: Option<Health>,
+    /// Seconds it is given to end.
+    pub stop_timeout_s: u32,
+    /// Labels but [`LABEL_SPEC`], which is the fingerprint of all this.
+    pub labels: BTreeMap<String, String>,
+}
+
+impl ContainerSpec {
+    /// SHA-256 over all of it, 64 hexadecimal digits: a container with another one has to be replaced.
+    ///
+    /// # Panics
+    /// Never: the value holds nothing that JSON cannot.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        // A map with string keys, numbers and text: there is no error to be had.
+        let json = serde_json::to_vec(self).unwrap_or_default();
+        Sha256::digest(&json)
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
+    }
+}

@@ -1,0 +1,51 @@
+//! What the host is, as far as the desired state depends on it, and the passwords: all that `spec` needs beside the options.
+
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+use crate::Component;
+
+/// A generated password and the hash of it that the component is given.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret {
+    /// Letters and digits, at least 32.
+    pub password: String,
+    /// bcrypt.
+    pub hash: String,
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+/// The range of the stack's network: the one it has, or a free one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Range {
+    /// Such as `172.29.241.0/24`.
+    pub subnet: String,
+    /// The host's address in it.
+    pub gateway: Ipv4Addr,
+}
+
+/// What the host is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// Absolute base directory on the host.
+    pub base_dir: PathBuf,
+    /// Of the stack's network.
+    pub range: Range,
+    /// Attachable networks of the platform that Prometheus joins (`dokploy-network`), those that exist.
+    pub platform_networks: Vec<String>,
+    /// A secret for each component, in the order of [`Component::ALL`].
+    pub secrets: Vec<(Component, Secret)>,
+    /// The engine's root folder, such as `/var/lib/docker`.
+    pub docker_root: PathBuf,
+    /// Path of the engine's socket on the host, such as `/var/run/docker.sock`.
+    pub docker_socket: PathBuf,
+    /// `/dev/kmsg` is there.
+    pub has_kmsg: bool,
+    /// `/dev/disk` is there.
+    pub has_dev_disk: bool,
+}

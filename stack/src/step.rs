@@ -1,0 +1,109 @@
+//! One step of a plan, and what it is called for people.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::Component;
+use crate::desired::{ContainerSpec, FileSpec, FolderSpec, NetworkSpec};
+
+/// One change of the host. A step can be done again after a failure half-way.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "step", rename_all = "kebab-case")]
+pub enum Step {
+    /// Have the engine fetch an image.
+    PullImage {
+        /// With its tag.
+        image: String,
+    },
+    /// Make the network.
+    CreateNetwork(NetworkSpec),
+    /// Remove the network, with containers of ours in it disconnected.
+    RemoveNetwork {
+        /// Its name.
+        name: String,
+    },
+    /// Make a folder, or set its owner and mode.
+    MakeFolder(FolderSpec),
+    /// Write a file whole, with owner and mode, so that it is there in the old form or the new.
+    WriteFile {
+        /// What to write.
+        #[serde(serialize_with = "path_only")]
+        file: FileSpec,
+        /// It is there already, with other content, owner or mode.
+        is_there: bool,
+    },
+    /// Stop a container and remove it.
+    RemoveContainer {
+        /// Its name.
+        name: String,
+        /// Why.
+        why: String,
+    },
+    /// Make a container.
+    CreateContainer(Box<ContainerSpec>),
+    /// Start it.
+    StartContainer {
+        /// Its name.
+        name: String,
+    },
+    /// Stop it and start it again.
+    RestartContainer {
+        /// Its name.
+        name: String,
+    },
+    /// Take it out of its pause.
+    UnpauseContainer {
+        /// Its name.
+        name: String,
+    },
+    /// Have the program read its configuration again.
+    Reload {
+        /// Which.
+        component: Component,
+    },
+    /// Let a container into one more network.
+    Connect {
+        /// Its name.
+        container: String,
+        /// The network's name.
+        network: String,
+    },
+}
+
+fn path_only<S: serde::Serializer>(file: &FileSpec, serializer: S) -> Result<S::Ok, S::Error> {
+    file.path.serialize(serializer)
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let base = |path: &PathBuf| match path.as_os_str().is_empty() {
+            true => "the base directory".to_owned(),
+            false => path.display().to_string(),
+        };
+        match self {
+            Self::PullImage { image } => write!(f, "pull {image}"),
+            Self::CreateNetwork(network) => write!(f, "create network {} ({})", network.name, network.subnet),
+            Self::RemoveNetwork { name } => write!(f, "remove network {name}"),
+            Self::MakeFolder(folder) => write!(
+                f,
+                "make folder {} ({:o}, owner {})",
+                base(&folder.path),
+                folder.access.mode,
+                folder.access.uid
+            ),
+            Self::WriteFile { file, is_there } => {
+                let verb = if *is_there { "update" } else { "write" };
+                write!(f, "{verb} {}", base(&file.path))
+            }
+            Self::RemoveContainer { name, why } => write!(f, "remove container {name} ({why})"),
+            Self::CreateContainer(spec) => write!(f, "create container {} from {}", spec.name, spec.image),
+            Self::StartContainer { name } => write!(f, "start container {name}"),
+            Self::RestartContainer { name } => write!(f, "restart container {name}"),
+            Self::UnpauseContainer { name } => write!(f, "unpause container {name}"),
+            Self::Reload { component } => write!(f, "reload {component}"),
+            Self::Connect { container, network } => write!(f, "connect {container} to network {network}"),
+        }
+    }
+}
