@@ -265,13 +265,7 @@ impl Client {
     }
 
     /// An answer that is not what the API promises: the API's own, a proxy's, or something else altogether.
-    fn foreign(
-        &self,
-        response: &Response,
-        body: &[u8],
-        error: &serde_json::Error,
-        url: &Url,
-    ) -> ClientError {
+    fn foreign(&self, response: &Response, body: &[u8], error: &serde_json::Error, url: &Url) -> ClientError {
         let status = response.status();
         let answer = match excerpt(body) {
             text if text.is_empty() => status.to_string(),
@@ -328,26 +322,21 @@ impl Client {
 
 /// What TLS says among the causes of an error, in words for those who set it up.
 fn tls_fault(error: &(dyn std::error::Error + 'static)) -> Option<String> {
-    let mut next = Some(error);
-    while let Some(cause) = next {
-        let inner = cause
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::get_ref)
-            .and_then(|inner| inner.downcast_ref::<rustls::Error>());
-        if let Some(fault) = inner.or_else(|| cause.downcast_ref::<rustls::Error>()) {
-            return Some(match fault {
-                rustls::Error::InvalidMessage(_) => {
-                    "the server does not speak TLS; write http://".to_owned()
-                }
-                rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer) => {
-                    "the server's certificate was issued by somebody who is not trusted".to_owned()
-                }
-                other => innermost(other),
-            });
-        }
-        next = cause.source();
+    if let Some(fault) = error.downcast_ref::<rustls::Error>() {
+        return Some(match fault {
+            rustls::Error::InvalidMessage(_) => "the server does not speak TLS; write http://".to_owned(),
+            rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer) => {
+                "the server's certificate was issued by somebody who is not trusted".to_owned()
+            }
+            other => innermost(other),
+        });
     }
-    None
+    // What an I/O error wraps is not among its causes: those begin behind it.
+    let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    match wrapped {
+        Some(inner) => tls_fault(inner),
+        None => tls_fault(error.source()?),
+    }
 }
 
 /// The beginning of a foreign answer on one line.

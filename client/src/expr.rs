@@ -23,10 +23,43 @@ pub const PART: &str = "part";
 
 /// Words that the parser does not take as the name of a metric everywhere.
 const WORDS: &[&str] = &[
-    "and", "or", "unless", "atan2", "offset", "by", "without", "on", "ignoring", "group_left", "group_right",
-    "bool", "inf", "nan", "start", "end", "step", "range", "anchored", "smoothed", "fill", "fill_left",
-    "fill_right", "sum", "avg", "count", "min", "max", "group", "stddev", "stdvar", "topk", "bottomk",
-    "count_values", "quantile", "limitk", "limit_ratio",
+    "and",
+    "or",
+    "unless",
+    "atan2",
+    "offset",
+    "by",
+    "without",
+    "on",
+    "ignoring",
+    "group_left",
+    "group_right",
+    "bool",
+    "inf",
+    "nan",
+    "start",
+    "end",
+    "step",
+    "range",
+    "anchored",
+    "smoothed",
+    "fill",
+    "fill_left",
+    "fill_right",
+    "sum",
+    "avg",
+    "count",
+    "min",
+    "max",
+    "group",
+    "stddev",
+    "stdvar",
+    "topk",
+    "bottomk",
+    "count_values",
+    "quantile",
+    "limitk",
+    "limit_ratio",
 ];
 
 /// A selector: a metric with matchers, built up.
@@ -103,7 +136,12 @@ impl Selector {
             write!(self.matchers, "{name}{operator}\"{}\"", escape(value))
         } else {
             // Prometheus 3 takes any name between quotes.
-            write!(self.matchers, "\"{}\"{operator}\"{}\"", escape(name), escape(value))
+            write!(
+                self.matchers,
+                "\"{}\"{operator}\"{}\"",
+                escape(name),
+                escape(value)
+            )
         };
         self
     }
@@ -183,9 +221,11 @@ fn by(aggregation: &str, labels: &[&str], expr: &str) -> String {
     if labels.is_empty() {
         return format!("{aggregation}({expr})");
     }
+    // The two words that are numbers are none when they stand between quotes.
+    let is_number = |label: &str| ["nan", "inf"].contains(&label.to_ascii_lowercase().as_str());
     let quoted: Vec<String> = labels
         .iter()
-        .map(|label| match is_plain(label, "") {
+        .map(|label| match is_plain(label, "") && !is_number(label) {
             true => (*label).to_owned(),
             false => format!("\"{}\"", escape(label)),
         })
@@ -239,7 +279,10 @@ mod tests {
         }
         let label = Selector::metric("a").label("b\"c", "d");
         assert_eq!(label.to_string(), r#"a{"b\"c"="d"}"#);
-        assert_eq!(sum_by(&["a", "b.c"], "x"), r#"sum by (a, "b.c") (x)"#);
+        assert_eq!(
+            sum_by(&["a", "b.c", "NaN"], "x"),
+            r#"sum by (a, "b.c", "NaN") (x)"#
+        );
         assert_eq!(max_by(&[], "x"), "max(x)");
     }
 

@@ -81,7 +81,10 @@ impl Range {
 
     /// The number of the point at a time in seconds.
     fn index(&self, time_s: f64) -> Option<usize> {
-        #[expect(clippy::cast_precision_loss, reason = "milliseconds of this age are below 2^53")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "milliseconds of this age are below 2^53"
+        )]
         let steps = ((time_s * 1000.0 - self.start_ms as f64) / self.step_ms as f64).round();
         #[expect(
             clippy::cast_possible_truncation,
@@ -97,7 +100,10 @@ impl Serialize for Range {
     /// `start`, `end` and `step` in seconds, as in the API's parameters.
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         use serde::ser::SerializeStruct as _;
-        #[expect(clippy::cast_precision_loss, reason = "milliseconds of this age are below 2^53")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "milliseconds of this age are below 2^53"
+        )]
         let seconds = |ms: i64| ms as f64 / 1000.0;
         let mut fields = serializer.serialize_struct("Range", 3)?;
         fields.serialize_field("start", &seconds(self.start_ms))?;

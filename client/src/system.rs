@@ -161,7 +161,9 @@ impl Client {
     /// # Errors
     /// [`ClientError::Unknown`] with near names, [`ClientError::Several`], and what queries give.
     pub async fn system_metrics(&self, instance: Option<&str>) -> Result<SystemMetrics, ClientError> {
-        let found = self.series(&format!("group by (instance) ({KNOWN_BY})"), None).await?;
+        let found = self
+            .series(&format!("group by (instance) ({KNOWN_BY})"), None)
+            .await?;
         let instance = choose(instance, instances(&found))?;
         let answer = self.series(&parts(&instance, RATE_WINDOW_S), None).await?;
         Ok(system(instance, &answer, None))
@@ -345,9 +347,7 @@ fn system<V: Figure>(instance: String, answer: &[Series], range: Option<&Range>)
 fn read<V: Figure>(answer: &[Series], range: Option<&Range>, part: &str, labels: &[(&str, &str)]) -> V {
     answer
         .iter()
-        .find(|one| {
-            one.label(PART) == part && labels.iter().all(|(name, value)| one.label(name) == *value)
-        })
+        .find(|one| one.label(PART) == part && labels.iter().all(|(name, value)| one.label(name) == *value))
         .map(|one| V::read(one, range))
         .unwrap_or_default()
 }

@@ -58,7 +58,10 @@ fn check(answer: &'static [u8], words: &[&str]) -> ClientError {
     for word in words {
         assert!(text.contains(word), "{word:?} in {text}");
     }
-    assert!(!text.contains("hush") && !format!("{error:?}").contains("hush"), "{error:?}");
+    assert!(
+        !text.contains("hush") && !format!("{error:?}").contains("hush"),
+        "{error:?}"
+    );
     error
 }
 
@@ -165,7 +168,10 @@ fn a_query_goes_where_the_address_says_with_its_credentials() {
     assert_eq!(answer.data, Data::String(1.0, "hello".to_owned()));
     assert_eq!(answer.warnings, ["careful"]);
     let request = asked.join().unwrap();
-    assert!(request.starts_with("POST /prefix/api/v1/query HTTP/1.1"), "{request}");
+    assert!(
+        request.starts_with("POST /prefix/api/v1/query HTTP/1.1"),
+        "{request}"
+    );
     // ann:s@fe
     assert!(request.contains("Basic YW5uOnNAZmU="), "{request}");
     assert!(request.ends_with("query=%22hello%22&time=1.500"), "{request}");

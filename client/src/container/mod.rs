@@ -52,8 +52,8 @@ pub struct Usage<V = Option<f64>> {
 pub struct Starts {
     /// Different containers that ran. Those beyond the replicas took others' places: deploys, or, in a swarm, ends.
     pub containers: Option<f64>,
-    /// Restarts of the same container: the growth of the engine's count where Masthead watches, else counters of CPU time that began anew
-    /// and changes of the label `container_label_restartcount`.
+    /// Restarts of the same container: counters of CPU time that began anew and changes of the label `container_label_restartcount`, or
+    /// the growth of the engine's count, which Masthead has, where that is more.
     pub restarts: Option<f64>,
 }
 

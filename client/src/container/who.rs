@@ -239,9 +239,8 @@ fn service_of(name: &str) -> Option<&str> {
 
 /// Those with this name, else the tasks of the service with this name, else those of the app with this name.
 pub(super) fn named(known: &[Who], name: &str) -> Vec<Who> {
-    let by = |fits: &dyn Fn(&Who) -> bool| -> Vec<Who> {
-        known.iter().filter(|one| fits(one)).cloned().collect()
-    };
+    let by =
+        |fits: &dyn Fn(&Who) -> bool| -> Vec<Who> { known.iter().filter(|one| fits(one)).cloned().collect() };
     let exact = by(&|one| one.name == name);
     let tasks = || by(&|one| is_task_of(&one.name, name));
     let app = || by(&|one| one.app == name);
@@ -352,7 +351,12 @@ mod tests {
             panic!("one container: {all:?}")
         };
         assert_eq!(
-            (one.id.as_str(), one.app.as_str(), one.project.as_str(), one.image.as_str()),
+            (
+                one.id.as_str(),
+                one.app.as_str(),
+                one.project.as_str(),
+                one.image.as_str()
+            ),
             (path.as_str(), "shop-web", "shop", "web:1")
         );
         assert_eq!((one.restarts, one.seen_s), (Some(2.0), 7.0));

@@ -1,38 +1,43 @@
-//! `masthead metrics`: a host, an app or a container now, in plain words or as JSON, from any Prometheus.
+//! `masthead metrics`: a host, an app or a container, now or over a range, in plain words or as JSON, from any Prometheus.
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use client::{AppMetrics, Client, ContainerMetrics, SystemMetrics};
+use client::{AppMetrics, Client, ClientError, ContainerMetrics, Range, SystemMetrics, Usage};
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
-use crate::cli::{out, words};
+use crate::cli::server::{ServerArgs, flag_ms};
+use crate::cli::{history, out, words};
 use crate::clock;
 
-const TIMEOUT: Duration = Duration::from_secs(30);
+/// Points of a range without --step.
+const POINTS: i64 = 120;
+/// Finer than the usual scrape interval nothing new is to be seen.
+const LEAST_STEP_MS: i64 = 15_000;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   masthead metrics system
   masthead metrics app shop-web
   masthead metrics container db --json
-  masthead metrics system --host web2 --url http://ann:secret@prometheus:9090
+  masthead metrics app shop-web --range 24h          smallest, mean, largest, newest, and the course
+  masthead metrics system --upstream                 from the stack of `masthead setup`
+  masthead metrics system --host web2 --url https://prometheus:9090 --user ann --password-file ann.txt
 
-Any Prometheus will do that has node_exporter and cAdvisor among its targets. Rates are means over 5 minutes.")]
+Any Prometheus will do that has node_exporter and cAdvisor among its targets. Rates are means over 5 minutes,
+or over the step where that is longer.")]
 pub(super) struct MetricsArgs {
     #[command(subcommand)]
     of: Of,
-    /// The API to ask
-    #[arg(
-        long,
-        default_value = "http://127.0.0.1:9090",
-        env = "MASTHEAD_URL",
-        hide_env_values = true,
-        global = true
-    )]
-    url: String,
+    #[command(flatten)]
+    server: ServerArgs,
+    /// Over the time from so long ago until now, such as 1h or 7d
+    #[arg(long, value_name = "DURATION", global = true)]
+    range: Option<String>,
+    /// Distance of the points of --range, such as 15s; without it 120 points, and at least 15 s
+    #[arg(long, value_name = "DURATION", global = true)]
+    step: Option<String>,
     /// Print JSON
     #[arg(long, global = true)]
     json: bool,
@@ -59,28 +64,76 @@ enum Of {
 }
 
 pub(super) fn run(args: &MetricsArgs) -> anyhow::Result<()> {
-    crate::install_tls_provider();
-    let client = Client::new(&client::full_url(&args.url), TIMEOUT)?;
+    let client = args.server.client()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(async {
-        match &args.of {
-            Of::System { host } => {
-                let system = client.system_metrics(host.as_deref()).await?;
-                show(args.json, &system, system_text)
-            }
-            Of::App { name } => show(args.json, &client.app_metrics(name).await?, app_text),
-            Of::Container { name } => show(args.json, &client.container_metrics(name).await?, container_text),
-        }
+    let asked = match args.range()? {
+        Some(range) => runtime.block_on(over(args, &client, range)),
+        None => runtime.block_on(now(args, &client)),
+    };
+    out::line(&asked.map_err(|error| args.server.explain(error))??)
+}
+
+async fn now(args: &MetricsArgs, client: &Client) -> Result<anyhow::Result<String>, ClientError> {
+    Ok(match &args.of {
+        Of::System { host } => show(
+            args.json,
+            &client.system_metrics(host.as_deref()).await?,
+            system_text,
+        ),
+        Of::App { name } => show(args.json, &client.app_metrics(name).await?, app_text),
+        Of::Container { name } => show(args.json, &client.container_metrics(name).await?, container_text),
     })
 }
 
-fn show<T: Serialize>(json: bool, value: &T, text: fn(&T) -> String) -> anyhow::Result<()> {
+async fn over(
+    args: &MetricsArgs,
+    client: &Client,
+    range: Range,
+) -> Result<anyhow::Result<String>, ClientError> {
+    Ok(match &args.of {
+        Of::System { host } => show(
+            args.json,
+            &client.system_range(host.as_deref(), range).await?,
+            history::system,
+        ),
+        Of::App { name } => show(args.json, &client.app_range(name, range).await?, history::app),
+        Of::Container { name } => show(
+            args.json,
+            &client.container_range(name, range).await?,
+            history::container,
+        ),
+    })
+}
+
+impl MetricsArgs {
+    /// The range that is asked for, until now.
+    fn range(&self) -> anyhow::Result<Option<Range>> {
+        let Some(text) = &self.range else {
+            anyhow::ensure!(
+                self.step.is_none(),
+                "--step wants --range: the time that it divides"
+            );
+            return Ok(None);
+        };
+        let range_ms = flag_ms("range", text)?;
+        let step_ms = match &self.step {
+            Some(step) => flag_ms("step", step)?,
+            None => (range_ms / POINTS / 1000 * 1000).max(LEAST_STEP_MS),
+        };
+        let end_ms = clock::now_ms() / 1000 * 1000;
+        Range::new(end_ms - range_ms, end_ms, step_ms)
+            .map(Some)
+            .map_err(|error| self.server.explain(error))
+    }
+}
+
+fn show<T: Serialize>(json: bool, value: &T, text: fn(&T) -> String) -> anyhow::Result<String> {
     if json {
-        out::line(&serde_json::to_string_pretty(value)?)
+        Ok(serde_json::to_string_pretty(value)?)
     } else {
-        out::line(&text(value))
+        Ok(text(value))
     }
 }
 
@@ -125,10 +178,6 @@ fn both(
     format!("{one} {}, {other} {}", say(first), say(second))
 }
 
-fn printable(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).collect()
-}
-
 fn system_text(system: &SystemMetrics) -> String {
     let mut lines = Lines::default();
     let cpu = &system.cpu;
@@ -164,7 +213,10 @@ fn system_text(system: &SystemMetrics) -> String {
     for one in &system.file_systems {
         let left = format!(", {} left", words::bytes(one.available_bytes));
         let text = words::bytes_of(one.used_bytes, one.total_bytes);
-        lines.add(&format!("Space {}", printable(&one.mount_point)), text + &left);
+        lines.add(
+            &format!("Space {}", words::printable(&one.mount_point)),
+            text + &left,
+        );
     }
     for one in &system.disks {
         let text = both(
@@ -175,7 +227,7 @@ fn system_text(system: &SystemMetrics) -> String {
             words::rate,
         );
         let busy = format!(", busy {}", words::percent(one.busy_ratio));
-        lines.add(&format!("Disk {}", printable(&one.device)), text + &busy);
+        lines.add(&format!("Disk {}", words::printable(&one.device)), text + &busy);
     }
     for one in &system.network {
         let text = both(
@@ -185,7 +237,7 @@ fn system_text(system: &SystemMetrics) -> String {
             one.transmit_bytes_per_second,
             words::rate,
         );
-        lines.add(&format!("Network {}", printable(&one.device)), text);
+        lines.add(&format!("Network {}", words::printable(&one.device)), text);
     }
     let pressure = &system.pressure;
     if pressure.cpu_ratio.is_some() {
@@ -197,7 +249,7 @@ fn system_text(system: &SystemMetrics) -> String {
         );
     }
     lines.add("Up", words::duration(system.uptime_seconds));
-    lines.print(&printable(&system.instance))
+    lines.print(&words::printable(&system.instance))
 }
 
 fn app_text(app: &AppMetrics) -> String {
@@ -208,37 +260,11 @@ fn app_text(app: &AppMetrics) -> String {
         "containers"
     };
     lines.add("Running", format!("{} {replicas}", app.replicas));
-    lines.add("CPU", cores(app.cpu_cores));
-    lines.add(
-        "Memory",
-        words::bytes_of(app.memory_working_set_bytes, app.memory_limit_bytes),
-    );
-    lines.add(
-        "Network",
-        both(
-            "receive",
-            app.receive_bytes_per_second,
-            "transmit",
-            app.transmit_bytes_per_second,
-            words::rate,
-        ),
-    );
-    lines.add(
-        "Disk",
-        both(
-            "read",
-            app.read_bytes_per_second,
-            "write",
-            app.written_bytes_per_second,
-            words::rate,
-        ),
-    );
-    lines.add("Processes", words::count(app.processes));
-    lines.add(
-        "Ended",
-        both("restarts", app.restarts, "OOM kills", app.oom_kills, words::count),
-    );
-    let text = lines.print(&title(&app.name, &app.project));
+    usage_lines(&mut lines, &app.usage);
+    if let Some(text) = words::starts(app.last_hour) {
+        lines.add("Last hour", text);
+    }
+    let text = lines.print(&words::title(&app.name, &app.project));
     if app.containers.len() < 2 {
         return text;
     }
@@ -252,19 +278,53 @@ fn app_text(app: &AppMetrics) -> String {
         "OOM KILLS",
     ]);
     for one in &app.containers {
+        let of = &one.usage;
         table.add_row([
-            printable(&one.name),
-            words::count(one.cpu_cores),
-            words::bytes_of(one.memory_working_set_bytes, one.memory_limit_bytes),
-            words::count(one.processes),
-            words::count(one.restarts),
-            words::count(one.oom_kills),
+            words::printable(&one.name),
+            words::count(of.cpu_cores),
+            words::bytes_of(of.memory_working_set_bytes, of.memory_limit_bytes),
+            words::count(of.processes),
+            words::count(of.restarts),
+            words::count(of.oom_kills),
         ]);
     }
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
     format!("{text}\n\n{table}")
+}
+
+fn usage_lines(lines: &mut Lines, of: &Usage) {
+    lines.add("CPU", cores(of.cpu_cores));
+    lines.add(
+        "Memory",
+        words::bytes_of(of.memory_working_set_bytes, of.memory_limit_bytes),
+    );
+    lines.add(
+        "Network",
+        both(
+            "receive",
+            of.receive_bytes_per_second,
+            "transmit",
+            of.transmit_bytes_per_second,
+            words::rate,
+        ),
+    );
+    lines.add(
+        "Disk",
+        both(
+            "read",
+            of.read_bytes_per_second,
+            "write",
+            of.written_bytes_per_second,
+            words::rate,
+        ),
+    );
+    lines.add("Processes", words::count(of.processes));
+    lines.add(
+        "Ended",
+        both("restarts", of.restarts, "OOM kills", of.oom_kills, words::count),
+    );
 }
 
 fn cores(value: Option<f64>) -> String {
@@ -274,55 +334,18 @@ fn cores(value: Option<f64>) -> String {
     }
 }
 
-fn title(name: &str, project: &str) -> String {
-    if project.is_empty() {
-        printable(name)
-    } else {
-        format!("{} (project {})", printable(name), printable(project))
-    }
-}
-
 fn container_text(one: &ContainerMetrics) -> String {
     let mut lines = Lines::default();
-    lines.add("App", printable(&one.app));
+    lines.add("App", words::printable(&one.app));
     if !one.image.is_empty() {
-        lines.add("Image", printable(&one.image));
+        lines.add("Image", words::printable(&one.image));
     }
-    lines.add("CPU", cores(one.cpu_cores));
-    lines.add(
-        "Memory",
-        words::bytes_of(one.memory_working_set_bytes, one.memory_limit_bytes),
-    );
-    lines.add(
-        "Network",
-        both(
-            "receive",
-            one.receive_bytes_per_second,
-            "transmit",
-            one.transmit_bytes_per_second,
-            words::rate,
-        ),
-    );
-    lines.add(
-        "Disk",
-        both(
-            "read",
-            one.read_bytes_per_second,
-            "write",
-            one.written_bytes_per_second,
-            words::rate,
-        ),
-    );
-    lines.add("Processes", words::count(one.processes));
-    lines.add(
-        "Ended",
-        both("restarts", one.restarts, "OOM kills", one.oom_kills, words::count),
-    );
+    usage_lines(&mut lines, &one.usage);
     #[expect(clippy::cast_precision_loss, reason = "milliseconds are far below 2^53")]
     let now_s = clock::now_ms() as f64 / 1000.0;
     let since = one.started_at.filter(|at| *at > 0.0).map(|at| now_s - at);
     lines.add("Up", words::duration(since));
-    lines.print(&title(&one.name, &one.project))
+    lines.print(&words::title(&one.name, &one.project))
 }
 
 #[cfg(test)]
@@ -356,7 +379,10 @@ mod tests {
     fn an_app_lists_its_containers_when_there_are_more() {
         let one = ContainerMetrics {
             name: "web.1.x".to_owned(),
-            cpu_cores: Some(0.25),
+            usage: Usage {
+                cpu_cores: Some(0.25),
+                ..Usage::default()
+            },
             ..ContainerMetrics::default()
         };
         let mut app = AppMetrics {
