@@ -2,6 +2,8 @@
 //!
 //! The answers are fixed bytes on a real socket; real servers with passwords and TLS are the end-to-end test's.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop here")]
+
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::time::Duration;

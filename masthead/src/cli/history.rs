@@ -202,8 +202,10 @@ mod tests {
 
     #[test]
     fn a_table_says_what_is_known() {
-        let mut usage = Usage::<Column>::default();
-        usage.cpu_cores = Column(vec![Some(0.5), None, Some(1.5)]);
+        let usage = Usage {
+            cpu_cores: Column(vec![Some(0.5), None, Some(1.5)]),
+            ..Usage::default()
+        };
         let app = AppRange {
             name: "web".to_owned(),
             project: "shop".to_owned(),

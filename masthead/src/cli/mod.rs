@@ -14,6 +14,7 @@ mod promql_test;
 mod query;
 mod server;
 mod serving;
+mod summary;
 mod top;
 mod up;
 mod upstream;

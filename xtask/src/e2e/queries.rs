@@ -68,7 +68,8 @@ pub(super) fn both() -> Result<Outcome> {
     wait_for(&upstream, "count(up == 1) == 2")?;
     rig.live()?;
     for asked in [&upstream, &embedded] {
-        let checked = check_host(asked)
+        let checked = check_health(asked)
+            .and_then(|()| check_host(asked))
             .and_then(|()| check_app(asked))
             .and_then(|()| check_tasks(asked))
             .and_then(|()| check_starts(asked));
@@ -328,6 +329,24 @@ fn near(value: &Value, path: &str, want: f64, share: f64) -> Result<()> {
     ensure!(
         (got - want).abs() <= want * share,
         "{path} is {got}, not {want} (or within {share} of it): {value}"
+    );
+    Ok(())
+}
+
+/// It answers, has a version, and all its targets are up.
+fn check_health(asked: &Asked) -> Result<()> {
+    let health = json(asked, &["metrics", "health"])?;
+    let targets = health["targets"].as_array().map_or(&[][..], Vec::as_slice);
+    ensure!(
+        health["ready"] == true && health["version"].is_string() && targets.len() >= 2,
+        "{health}"
+    );
+    ensure!(targets.iter().all(|target| target["up"] == true), "{health}");
+    let text = printed(asked, &["metrics", "health"])?;
+    let all = format!("{0} of {0} targets up", targets.len());
+    ensure!(
+        text.starts_with("answers, version ") && text.contains(&all),
+        "{text}"
     );
     Ok(())
 }

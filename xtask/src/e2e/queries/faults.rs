@@ -70,7 +70,7 @@ pub(super) fn check(rig: &Rig, upstream: &Asked) -> Result<()> {
     fails(
         &query,
         &["--url", &rig.agent.address],
-        &["no Prometheus API", "--url"],
+        &["there is no /api/v1/query"],
     )?;
     let nobody = format!("127.0.0.1:{}", server::free_port()?);
     fails(
