@@ -14,6 +14,8 @@
 
 mod component;
 pub mod desired;
+mod engine;
+mod error;
 mod event;
 mod facts;
 mod observed;
@@ -21,6 +23,8 @@ mod options;
 mod step;
 
 pub use component::{Component, UnknownComponent};
+pub use engine::{LogLine, LogStream};
+pub use error::{ErrorKind, StackError};
 pub use event::Event;
 pub use facts::{Facts, Range, Secret};
 pub use observed::{Observed, ObservedContainer, ObservedEntry, ObservedNetwork, State};
