@@ -84,7 +84,9 @@ pub enum StackError {
         source: io::Error,
     },
     /// Work that only root can do.
-    #[error("{attempt} needs root: files of the stack belong to the users that its containers run as; run it with sudo")]
+    #[error(
+        "{attempt} needs root: files of the stack belong to the users that its containers run as; run it with sudo"
+    )]
     NotRoot {
         /// What.
         attempt: &'static str,

@@ -20,6 +20,7 @@ mod event;
 mod facts;
 mod observed;
 mod options;
+mod place;
 mod step;
 
 pub use component::{Component, UnknownComponent};

@@ -9,8 +9,8 @@ use bollard::models::{
 };
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, InspectContainerOptions, KillContainerOptionsBuilder,
-    ListContainersOptionsBuilder, RemoveContainerOptionsBuilder, RestartContainerOptions, StartContainerOptions,
-    StopContainerOptions,
+    ListContainersOptionsBuilder, RemoveContainerOptionsBuilder, RestartContainerOptions,
+    StartContainerOptions, StopContainerOptions,
 };
 use futures_util::StreamExt;
 
@@ -95,7 +95,10 @@ impl Engine {
             .list_containers(Some(options))
             .await
             .map_err(self.failed("listing containers"))?;
-        Ok(list.into_iter().filter_map(|summary| name_of(summary.names)).collect())
+        Ok(list
+            .into_iter()
+            .filter_map(|summary| name_of(summary.names))
+            .collect())
     }
 
     /// The running container that has this port of the host, if one has.
@@ -193,7 +196,10 @@ impl Engine {
             {
                 Ok(())
             }
-            Err(error) => Err(self.failed(&format!("connecting {container} to network {network}"))(error)),
+            Err(error) => Err(self
+                .failed(&format!("connecting {container} to network {network}"))(
+                error
+            )),
             Ok(()) => Ok(()),
         }
     }
@@ -218,7 +224,10 @@ impl Engine {
             .await
             .map_err(self.failed(&attempt))?;
         let mut output = String::new();
-        if let StartExecResults::Attached { output: mut pieces, .. } = started {
+        if let StartExecResults::Attached {
+            output: mut pieces, ..
+        } = started
+        {
             while let Some(piece) = pieces.next().await {
                 let bytes = piece.map_err(self.failed(&attempt))?.into_bytes();
                 if output.len() < MAX_EXEC_BYTES {

@@ -9,7 +9,8 @@ use bollard::errors::Error;
 use crate::StackError;
 
 /// The cure for an engine that is not there.
-const START: &str = "install or start Docker (`systemctl start docker`), or name another socket in DOCKER_HOST=unix:///PATH";
+const START: &str =
+    "install or start Docker (`systemctl start docker`), or name another socket in DOCKER_HOST=unix:///PATH";
 /// The cure for a socket that may not be opened.
 const PERMISSION: &str =
     "run it as root, or let this user use Docker (`sudo usermod -aG docker USER`, then log in again)";
@@ -91,7 +92,8 @@ fn pull_cure(image: &str, reason: &str) -> String {
             "{registry} wants a login: `docker login`, then `docker pull {image}`, then run it again with --pull never"
         )
     } else if has(&["no matching manifest", "no match for platform"]) {
-        "this image is not made for the engine's architecture; leave the component out with --without".to_owned()
+        "this image is not made for the engine's architecture; leave the component out with --without"
+            .to_owned()
     } else if has(&["not found", "manifest unknown"]) {
         format!("{registry} does not have it; is a mirror in the engine's settings (daemon.json) at fault?")
     } else {
@@ -225,13 +227,21 @@ mod tests {
                 "failed to bind port 127.0.0.1:9090/tcp: listen tcp4 127.0.0.1:9090: bind: address already in use",
                 "--port",
             ),
-            (403, "Pool overlaps with other one on this address space", "another one is chosen"),
+            (
+                403,
+                "Pool overlaps with other one on this address space",
+                "another one is chosen",
+            ),
             (
                 400,
                 "invalid mount config for type \"bind\": bind source path does not exist: /dev/disk",
                 "on this very machine",
             ),
-            (500, "path / is mounted on / but it is not a shared or slave mount", "make-rshared"),
+            (
+                500,
+                "path / is mounted on / but it is not a shared or slave mount",
+                "make-rshared",
+            ),
             (403, "authorization denied by plugin opa", "plugin"),
         ] {
             let text = of(Path::new("/s"), "starting it", &refused(code, said)).to_string();
@@ -250,7 +260,11 @@ mod tests {
             (io::ErrorKind::PermissionDenied, "usermod -aG docker"),
             (io::ErrorKind::ConnectionReset, "journalctl -u docker"),
         ] {
-            let error = of(Path::new("/run/x.sock"), "listing", &Error::IOError { err: kind.into() });
+            let error = of(
+                Path::new("/run/x.sock"),
+                "listing",
+                &Error::IOError { err: kind.into() },
+            );
             assert_eq!(error.kind(), ErrorKind::NoEngine);
             let text = error.to_string();
             assert!(text.contains(want) && text.contains("/run/x.sock"), "{text}");

@@ -32,7 +32,12 @@ impl Engine {
             let piece = piece.map_err(|error| fault::pull(&self.socket, image, &error))?;
             let detail = piece.progress_detail.unwrap_or_default();
             let id = piece.id.unwrap_or_default();
-            if layers.hear(&id, piece.status.as_deref().unwrap_or_default(), detail.current, detail.total) {
+            if layers.hear(
+                &id,
+                piece.status.as_deref().unwrap_or_default(),
+                detail.current,
+                detail.total,
+            ) {
                 let (done, total) = layers.bytes();
                 progress(done, total);
             }

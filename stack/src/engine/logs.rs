@@ -56,7 +56,10 @@ impl Engine {
                 }
                 None => lines.rest().into_iter().collect(),
             };
-            let lines = cut.into_iter().map(|text| Ok(LogLine { component, text })).collect();
+            let lines = cut
+                .into_iter()
+                .map(|text| Ok(LogLine { component, text }))
+                .collect();
             futures_util::stream::iter::<Vec<_>>(lines)
         });
         Box::pin(stream)

@@ -54,7 +54,11 @@ impl Engine {
             Err(error) if is_absent(&error) => return Ok(None),
             Err(error) => return Err(self.failed(&format!("asking about network {name}"))(error)),
         };
-        let ipam = network.ipam.clone().and_then(|ipam| ipam.config).unwrap_or_default();
+        let ipam = network
+            .ipam
+            .clone()
+            .and_then(|ipam| ipam.config)
+            .unwrap_or_default();
         let mut guests: Vec<String> = network
             .containers
             .unwrap_or_default()
@@ -116,9 +120,7 @@ impl Engine {
             let _left = self.docker.disconnect_network(name, request).await;
         }
         match self.docker.remove_network(name).await {
-            Err(error) if !is_absent(&error) => {
-                Err(self.failed(&format!("removing network {name}"))(error))
-            }
+            Err(error) if !is_absent(&error) => Err(self.failed(&format!("removing network {name}"))(error)),
             _ => Ok(()),
         }
     }
