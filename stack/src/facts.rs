@@ -32,6 +32,12 @@ pub struct Range {
 /// What the host is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facts {
+    /// Its name, as in `instance`.
+    pub hostname: String,
+    /// Its memory in bytes as the engine says it, 0 when it does not; limits follow from it.
+    pub memory_bytes: u64,
+    /// Processors that the engine may use, at least 1: the engine refuses a limit beyond them.
+    pub cpus: u32,
     /// Absolute base directory on the host.
     pub base_dir: PathBuf,
     /// Of the stack's network.
