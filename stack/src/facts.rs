@@ -50,6 +50,11 @@ pub struct Facts {
     pub docker_root: PathBuf,
     /// Path of the engine's socket on the host, such as `/var/run/docker.sock`.
     pub docker_socket: PathBuf,
+    /// Socket of containerd on the host, when the engine keeps its images in containerd's store (storage driver `overlayfs`, as a new
+    /// Docker 29 does) and the socket is there: cAdvisor knows no container's name without it. `None` with the older store.
+    pub containerd_socket: Option<PathBuf>,
+    /// The mount of `/` is shared or a slave: the engine refuses `rslave` mounts of it otherwise.
+    pub root_is_shared: bool,
     /// `/dev/kmsg` is there.
     pub has_kmsg: bool,
     /// `/dev/disk` is there.
