@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::Refusal;
+
 /// What sort of failure it is; another program decides by it, and the command line's exit code follows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -52,14 +54,6 @@ pub enum StackError {
         reason: String,
         /// What to do.
         cure: String,
-    },
-    /// Images are missing and may not be fetched.
-    #[error(
-        "the engine does not have {}, and --pull never forbids to fetch; bring the images with `docker save` and `docker load`, \
-         or leave out --pull never", images.join(", "))]
-    ImagesMissing {
-        /// With their tags.
-        images: Vec<String>,
     },
     /// The engine's machine, or an image, is of the wrong kind.
     #[error("{what} is for {found}, but {wanted}; {cure}")]
@@ -109,12 +103,9 @@ pub enum StackError {
         /// One a port, with the flag that moves it.
         texts: Vec<String>,
     },
-    /// Something of our names belongs to somebody else.
-    #[error("{text}")]
-    NotOurs {
-        /// What, and what to do.
-        text: String,
-    },
+    /// There is no plan: something of our names belongs to somebody else, or an image is missing that must not be fetched.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
     /// What the user wants cannot be.
     #[error("{0}")]
     Invalid(String),
@@ -186,12 +177,12 @@ impl StackError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::NoEngine { .. } => ErrorKind::NoEngine,
-            Self::NotOurs { .. } => ErrorKind::NotOurs,
+            Self::Refused(Refusal::NotOurs(_)) => ErrorKind::NotOurs,
+            Self::Refused(Refusal::NoImage(_)) => ErrorKind::Failed,
             Self::Locked { .. } => ErrorKind::Locked,
             Self::Step { source, .. } => source.kind(),
             Self::Engine { .. }
             | Self::Pull { .. }
-            | Self::ImagesMissing { .. }
             | Self::Architecture { .. }
             | Self::File { .. }
             | Self::NotRoot { .. }
@@ -266,16 +257,19 @@ mod tests {
             step: "create network masthead (172.29.241.0/24)".to_owned(),
             done: vec!["make folder data".to_owned()],
             left: vec!["start container masthead-prometheus".to_owned()],
-            source: Box::new(StackError::NotOurs {
-                text: "the network is not ours".to_owned(),
+            source: Box::new(StackError::NoEngine {
+                socket: PathBuf::from("/run/docker.sock"),
+                reason: "connection refused".to_owned(),
+                cure: "start it",
             }),
         };
         assert_eq!(
             error.to_string(),
-            "step 2 of 3 (create network masthead (172.29.241.0/24)): the network is not ours. Done before it: make folder data. \
+            "step 2 of 3 (create network masthead (172.29.241.0/24)): opening the Docker Engine's socket \
+             /run/docker.sock: connection refused; start it. Done before it: make folder data. \
              Not done: start container masthead-prometheus. The next run goes on from here"
         );
-        assert_eq!(error.kind(), ErrorKind::NotOurs);
+        assert_eq!(error.kind(), ErrorKind::NoEngine);
     }
 
     #[test]

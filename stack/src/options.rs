@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::Component;
+use crate::value::{Duration, ServerName, Size};
 
 /// Default of `--retention-time`.
 pub const DEFAULT_RETENTION_TIME: &str = "15d";
@@ -35,27 +36,27 @@ pub struct Options {
     #[serde(default)]
     pub ports: BTreeMap<Component, u16>,
     /// A duration in Prometheus' form, such as `15d`.
-    pub retention_time: String,
+    pub retention_time: Duration,
     /// A size in Prometheus' form, such as `5GB`; `None` sets none.
     #[serde(default)]
-    pub retention_size: Option<String>,
+    pub retention_size: Option<Size>,
     /// A duration in Prometheus' form, such as `15s`.
-    pub scrape_interval: String,
+    pub scrape_interval: Duration,
     /// The external label `server`.
-    pub server: String,
+    pub server: ServerName,
 }
 
 impl Options {
     /// All defaults, for a server of this name.
     #[must_use]
-    pub fn new(server: &str) -> Self {
+    pub fn new(server: ServerName) -> Self {
         Self {
             without: BTreeSet::new(),
             ports: BTreeMap::new(),
-            retention_time: DEFAULT_RETENTION_TIME.to_owned(),
+            retention_time: Duration::from_secs(15 * 86_400),
             retention_size: None,
-            scrape_interval: DEFAULT_SCRAPE_INTERVAL.to_owned(),
-            server: server.to_owned(),
+            scrape_interval: Duration::from_secs(15),
+            server,
         }
     }
 

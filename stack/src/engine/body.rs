@@ -17,8 +17,8 @@ const LOG_FILE_SIZE: &str = "10m";
 /// Log files that are kept.
 const LOG_FILES: &str = "3";
 
-/// The body of the request that makes it. `cpus` are the engine's processors: it refuses a limit beyond them.
-pub(super) fn of(spec: &ContainerSpec, network: &str, cpus: i64) -> ContainerCreateBody {
+/// The body of the request that makes it, in the stack's network alone: before Docker 25 an engine takes one network at a time.
+pub(super) fn of(spec: &ContainerSpec, network: &str) -> ContainerCreateBody {
     let mut labels: HashMap<String, String> = spec.labels.clone().into_iter().collect();
     labels.insert(LABEL_SPEC.to_owned(), spec.fingerprint());
     ContainerCreateBody {
@@ -35,19 +35,15 @@ pub(super) fn of(spec: &ContainerSpec, network: &str, cpus: i64) -> ContainerCre
         healthcheck: spec.health.as_ref().map(health),
         labels: Some(labels),
         stop_timeout: Some(i64::from(spec.stop_timeout_s)),
-        host_config: Some(host_config(spec, network, cpus)),
+        host_config: Some(host_config(spec, network)),
         ..Default::default()
     }
 }
 
-fn host_config(spec: &ContainerSpec, network: &str, cpus: i64) -> HostConfig {
-    let milli_cpus = match cpus {
-        1.. => spec.milli_cpus.min(cpus.saturating_mul(1000)),
-        _ => spec.milli_cpus,
-    };
+fn host_config(spec: &ContainerSpec, network: &str) -> HostConfig {
     HostConfig {
         memory: Some(spec.memory_bytes),
-        nano_cpus: Some(milli_cpus.saturating_mul(1_000_000)),
+        nano_cpus: Some(spec.milli_cpus.saturating_mul(1_000_000)),
         pids_limit: Some(spec.pids),
         mounts: Some(spec.mounts.iter().map(mount).collect()),
         devices: Some(spec.devices.iter().map(|path| device(path)).collect()),
@@ -193,7 +189,7 @@ mod tests {
     #[test]
     fn a_specification_is_sent_whole() {
         let spec = spec();
-        let mut body = serde_json::to_value(of(&spec, "masthead", 4)).expect("JSON");
+        let mut body = serde_json::to_value(of(&spec, "masthead")).expect("JSON");
         assert_eq!(body["Labels"][LABEL_SPEC], spec.fingerprint());
         assert_eq!(body["Labels"]["masthead.stack"], "upstream");
         body["Labels"] = serde_json::Value::Null;
@@ -237,12 +233,10 @@ mod tests {
         spec.attachment = Attachment::Host;
         spec.host_pid = true;
         spec.mounts[0].slave = true;
-        // A limit beyond the machine's processors is refused by the engine.
-        let body = serde_json::to_value(of(&spec, "masthead", 1)).expect("JSON");
+        let body = serde_json::to_value(of(&spec, "masthead")).expect("JSON");
         let host = &body["HostConfig"];
         assert_eq!(host["NetworkMode"], "host");
         assert_eq!(host["PidMode"], "host");
-        assert_eq!(host["NanoCpus"], 1_000_000_000_i64);
         assert_eq!(host["Mounts"][0]["BindOptions"]["Propagation"], "rslave");
     }
 }

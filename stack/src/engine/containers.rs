@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use bollard::exec::{CreateExecOptions, StartExecOptions, StartExecResults};
 use bollard::models::{
     ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, EndpointSettings, HealthStatusEnum,
-    NetworkConnectRequest,
+    NetworkConnectRequest, PortSummaryTypeEnum,
 };
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, InspectContainerOptions, KillContainerOptionsBuilder,
@@ -15,7 +15,8 @@ use bollard::query_parameters::{
 use futures_util::StreamExt;
 
 use super::{Engine, body, is_absent};
-use crate::desired::ContainerSpec;
+use crate::desired::{Attachment, ContainerSpec};
+use crate::ports::Listening;
 use crate::{StackError, State};
 
 /// What is kept of the output of words that ran in a container.
@@ -101,35 +102,48 @@ impl Engine {
             .collect())
     }
 
-    /// The running container that has this port of the host, if one has.
-    pub(crate) async fn publisher_of(&self, port: u16) -> Option<String> {
-        let filters = HashMap::from([("publish".to_owned(), vec![port.to_string()])]);
-        let options = ListContainersOptionsBuilder::new().filters(&filters).build();
-        // It only makes a text better; an engine that cannot say it changes nothing.
-        let list = self.docker.list_containers(Some(options)).await.ok()?;
+    /// TCP ports of the host that running containers are published at, with the containers' names. An engine without a proxy process
+    /// has no socket for them.
+    pub(crate) async fn published(&self) -> Vec<Listening> {
+        let options = ListContainersOptionsBuilder::new().build();
+        // The typed list fails over a single container in a state that it does not know (Podman's); the host's sockets, which are looked
+        // at too, then have to do.
+        let list = self.docker.list_containers(Some(options)).await.unwrap_or_default();
         list.into_iter()
-            .find(|summary| {
+            .flat_map(|summary| {
+                let owner = name_of(summary.names).map(|name| format!("container {name}"));
                 summary
                     .ports
-                    .iter()
-                    .flatten()
-                    .any(|published| published.public_port == Some(port))
+                    .unwrap_or_default()
+                    .into_iter()
+                    .filter(|port| port.typ == Some(PortSummaryTypeEnum::TCP))
+                    .filter_map(move |port| {
+                        Some(Listening {
+                            address: port.ip?.parse().ok()?,
+                            port: port.public_port?,
+                            owner: owner.clone(),
+                        })
+                    })
             })
-            .and_then(|summary| name_of(summary.names))
+            .collect()
     }
 
     /// Makes a container, exactly as specified.
     pub(crate) async fn create(&self, spec: &ContainerSpec, network: &str) -> Result<(), StackError> {
+        let further = match &spec.attachment {
+            Attachment::Host => &[],
+            Attachment::Networks(further) => further.as_slice(),
+        };
         let options = CreateContainerOptionsBuilder::new().name(&spec.name).build();
         let attempt = format!("creating container {}", spec.name);
-        let answer = self
-            .docker
-            .create_container(Some(options), body::of(spec, network, self.about.cpus))
-            .await;
-        match answer {
-            Ok(_) => Ok(()),
-            Err(error) => Err(self.failed(&attempt)(error)),
+        self.docker
+            .create_container(Some(options), body::of(spec, network))
+            .await
+            .map_err(self.failed(&attempt))?;
+        for network in further {
+            self.join(&spec.name, network).await?;
         }
+        Ok(())
     }
 
     /// Starts it; it may run already.
@@ -140,12 +154,14 @@ impl Engine {
             .map_err(self.failed(&format!("starting container {name}")))
     }
 
-    /// Has it end in the time that its specification gives; it may have ended already.
+    /// Has it end in the time that its specification gives; it may have ended already, or be gone.
     pub(crate) async fn stop(&self, name: &str) -> Result<(), StackError> {
-        self.docker
-            .stop_container(name, None::<StopContainerOptions>)
-            .await
-            .map_err(self.failed(&format!("stopping container {name}")))
+        match self.docker.stop_container(name, None::<StopContainerOptions>).await {
+            Err(error) if !is_absent(&error) => {
+                Err(self.failed(&format!("stopping container {name}"))(error))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Stops and starts it.
@@ -156,9 +172,12 @@ impl Engine {
             .map_err(self.failed(&format!("restarting container {name}")))
     }
 
-    /// Removes it, running or not; it may be gone already.
-    pub(crate) async fn remove(&self, name: &str) -> Result<(), StackError> {
-        let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
+    /// Removes it, running or not, with its anonymous volumes if so; it may be gone already.
+    pub(crate) async fn remove(&self, name: &str, with_volumes: bool) -> Result<(), StackError> {
+        let options = RemoveContainerOptionsBuilder::new()
+            .force(true)
+            .v(with_volumes)
+            .build();
         match self.docker.remove_container(name, Some(options)).await {
             Err(error) if !is_absent(&error) => {
                 Err(self.failed(&format!("removing container {name}"))(error))

@@ -123,6 +123,8 @@ fn cure(status_code: u16, message: &str) -> &'static str {
         "its range is in use since; run it again, and another one is chosen"
     } else if has(&["bind source path does not exist"]) {
         "a folder that has to be mounted is not on the engine's machine; is the engine on this very machine?"
+    } else if has(&["is already in use by container"]) {
+        "somebody made a container of this name meanwhile; run it again"
     } else if has(&["exec format error"]) {
         "the image is made for another architecture than the engine's"
     } else if has(&["is not a shared or slave mount", "not a shared mount"]) {

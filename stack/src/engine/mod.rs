@@ -36,7 +36,21 @@ pub(crate) struct About {
     /// Its folder on the host.
     pub(crate) root: PathBuf,
     /// Processors.
-    pub(crate) cpus: i64,
+    pub(crate) cpus: u32,
+    /// Memory of its machine; 0 when it does not say.
+    pub(crate) memory_bytes: u64,
+    /// Who holds its images.
+    pub(crate) image_store: ImageStore,
+}
+
+/// Who holds the engine's images.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) enum ImageStore {
+    /// The engine itself.
+    #[default]
+    Engine,
+    /// containerd, at this socket where the engine says it.
+    Containerd(Option<PathBuf>),
 }
 
 /// A connection to an engine.
@@ -67,7 +81,12 @@ impl Engine {
             version: info.server_version.unwrap_or_default(),
             architecture: info.architecture.unwrap_or_default(),
             root: PathBuf::from(info.docker_root_dir.unwrap_or_default()),
-            cpus: info.ncpu.unwrap_or(0),
+            cpus: info.ncpu.and_then(|n| u32::try_from(n).ok()).unwrap_or(0).max(1),
+            memory_bytes: info.mem_total.and_then(|n| u64::try_from(n).ok()).unwrap_or(0),
+            image_store: image_store(
+                info.driver_status.as_deref().unwrap_or_default(),
+                info.containerd.and_then(|known| known.address),
+            ),
         };
         let os = info.os_type.unwrap_or_default();
         if os != "linux" {
@@ -108,6 +127,17 @@ impl Engine {
     }
 }
 
+fn image_store(driver_status: &[Vec<String>], containerd: Option<String>) -> ImageStore {
+    let is_snapshotter = |row: &Vec<String>| match row.as_slice() {
+        [name, kind] => name == "driver-type" && kind.starts_with("io.containerd.snapshotter"),
+        _ => false,
+    };
+    match driver_status.iter().any(is_snapshotter) {
+        true => ImageStore::Containerd(containerd.filter(|path| !path.is_empty()).map(PathBuf::from)),
+        false => ImageStore::Engine,
+    }
+}
+
 fn is_too_old(api: &str) -> bool {
     let mut parts = api.split('.').map(|part| part.parse().unwrap_or(0));
     (parts.next().unwrap_or(0), parts.next().unwrap_or(0)) < OLDEST_API
@@ -132,6 +162,19 @@ mod tests {
         assert!(!is_too_old("1.41"));
         assert!(!is_too_old("1.53"));
         assert!(!is_too_old("2.0"));
+    }
+
+    #[test]
+    fn containerds_image_store_is_known_by_its_driver() {
+        let row = |name: &str, value: &str| vec![name.to_owned(), value.to_owned()];
+        let older = [row("Backing Filesystem", "extfs"), row("Supports d_type", "true")];
+        assert_eq!(image_store(&older, Some("/run/c.sock".to_owned())), ImageStore::Engine);
+        let newer = [row("driver-type", "io.containerd.snapshotter.v1")];
+        assert_eq!(image_store(&newer, None), ImageStore::Containerd(None));
+        assert_eq!(
+            image_store(&newer, Some("/run/c.sock".to_owned())),
+            ImageStore::Containerd(Some(PathBuf::from("/run/c.sock")))
+        );
     }
 
     #[tokio::test]

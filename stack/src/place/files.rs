@@ -3,11 +3,11 @@
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown, fchown};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown, fchown, lchown};
 use std::path::Path;
 
 use super::Space;
-use crate::desired::Access;
+use crate::desired::{Access, FolderKind};
 use crate::{ObservedEntry, StackError};
 
 /// Files of the stack are small; what is larger is none of ours, and is not read whole.
@@ -62,23 +62,46 @@ pub(super) fn list(folder: &Path) -> Result<Option<Vec<String>>, StackError> {
     Ok(Some(names))
 }
 
-pub(super) fn make_folder(path: &Path, access: Access) -> Result<(), StackError> {
+pub(super) fn make_folder(path: &Path, access: Access, kind: FolderKind) -> Result<(), StackError> {
     let failed = |error| StackError::file("making the folder", path, error);
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent).map_err(failed)?;
     }
     match fs::create_dir(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed(error)),
-        // Something that is there may be a file, which has to be said and not made a folder's mode.
-        _ => {
-            if !fs::metadata(path).map_err(failed)?.is_dir() {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let known = fs::metadata(path).map_err(failed)?;
+            if !known.is_dir() {
                 return Err(failed(io::ErrorKind::NotADirectory.into()));
             }
+            match kind {
+                FolderKind::Ours => {}
+                FolderKind::Users => return Ok(()),
+                FolderKind::Data if known.uid() == access.uid => {}
+                FolderKind::Data => own_content(path, access)?,
+            }
         }
+        Err(error) => return Err(failed(error)),
     }
     // Owner first: a change of it clears bits of the mode.
     chown(path, Some(access.uid), Some(access.gid)).map_err(failed)?;
     fs::set_permissions(path, Permissions::from_mode(access.mode)).map_err(failed)
+}
+
+/// Gives everything in a folder to an owner; links themselves, and not what they lead to.
+fn own_content(folder: &Path, access: Access) -> Result<(), StackError> {
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let failed = |error| StackError::file("changing the owner of what is in", &folder, error);
+        for entry in fs::read_dir(&folder).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            lchown(entry.path(), Some(access.uid), Some(access.gid)).map_err(failed)?;
+            if entry.file_type().map_err(failed)?.is_dir() {
+                folders.push(entry.path());
+            }
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn write(path: &Path, content: &[u8], access: Access) -> Result<(), StackError> {
@@ -128,6 +151,20 @@ pub(super) fn remove(path: &Path) -> Result<(), StackError> {
     };
     match gone {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(StackError::file("removing", path, error))
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn remove_if_empty(path: &Path) -> Result<(), StackError> {
+    match fs::remove_dir(path) {
+        Err(error)
+            if !matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty
+            ) =>
+        {
             Err(StackError::file("removing", path, error))
         }
         _ => Ok(()),
@@ -211,12 +248,14 @@ mod tests {
     fn folders_are_made_with_their_parents_and_set_right() {
         let folder = tempfile::tempdir().expect("folder");
         let path = folder.path().join("a/b");
-        make_folder(&path, mine(0o700)).expect("made");
-        make_folder(&path, mine(0o755)).expect("set");
+        make_folder(&path, mine(0o700), FolderKind::Ours).expect("made");
+        make_folder(&path, mine(0o755), FolderKind::Ours).expect("set");
         let there = entry(&path).expect("entry").expect("there");
         assert_eq!((there.content, there.access), (None, mine(0o755)));
+        make_folder(&path, mine(0o700), FolderKind::Users).expect("left alone");
+        assert_eq!(entry(&path).expect("entry").expect("there").access, mine(0o755));
         fs::write(folder.path().join("file"), "x").expect("write");
-        make_folder(&folder.path().join("file"), mine(0o755)).expect_err("a file is there");
+        make_folder(&folder.path().join("file"), mine(0o755), FolderKind::Ours).expect_err("a file is there");
         assert_eq!(
             entry(&folder.path().join("file"))
                 .expect("entry")
@@ -224,9 +263,35 @@ mod tests {
                 .content,
             Some(b"x".to_vec())
         );
+        remove_if_empty(&folder.path().join("a")).expect("not empty is no failure");
+        assert!(path.exists());
+        remove_if_empty(&path).expect("empty");
+        remove_if_empty(&path).expect("gone already");
+        assert!(!path.exists());
         remove(&folder.path().join("a")).expect("removed");
         remove(&folder.path().join("a")).expect("gone already");
         assert_eq!(list(&path).expect("list"), None);
+    }
+
+    #[test]
+    fn data_of_another_owner_changes_hands_whole_and_links_are_not_followed() {
+        if !rustix::process::geteuid().is_root() {
+            // Only root can give files away; the pipeline runs as root.
+            return;
+        }
+        let folder = tempfile::tempdir().expect("folder");
+        let data = folder.path().join("data");
+        fs::create_dir_all(data.join("wal")).expect("folder");
+        fs::write(data.join("wal/00000000"), "x").expect("write");
+        fs::write(folder.path().join("outside"), "x").expect("write");
+        std::os::unix::fs::symlink(folder.path().join("outside"), data.join("link")).expect("link");
+        let nobody = Access { mode: 0o700, uid: 65534, gid: 65534 };
+        make_folder(&data, nobody, FolderKind::Data).expect("handed over");
+        let owner = |path: &Path| fs::symlink_metadata(path).expect("there").uid();
+        for path in ["", "wal", "wal/00000000", "link"] {
+            assert_eq!(owner(&data.join(path)), 65534, "{path}");
+        }
+        assert_eq!(owner(&folder.path().join("outside")), 0);
     }
 
     #[test]

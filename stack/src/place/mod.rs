@@ -12,12 +12,12 @@ mod sockets;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use crate::desired::Access;
+use crate::desired::{Access, FolderKind};
+use crate::ports::Listening;
 use crate::{ObservedEntry, StackError};
 
 pub(crate) use lock::Lock;
 pub(crate) use programs::Output;
-pub(crate) use sockets::Listening;
 
 /// Where the locks are: only root can make files there, so nobody else can hold up a run.
 const LOCK_DIR: &str = "/run/masthead";
@@ -76,10 +76,15 @@ impl Place {
         tokio::fs::symlink_metadata(path).await.is_ok()
     }
 
-    /// Makes a folder (its parents too, as root has them), or sets owner and mode of one that is there.
-    pub(crate) async fn make_folder(&self, path: &Path, access: Access) -> Result<(), StackError> {
+    /// Makes a folder (its parents too, as root has them), or sets owner and mode of one that is there, as its kind asks.
+    pub(crate) async fn make_folder(
+        &self,
+        path: &Path,
+        access: Access,
+        kind: FolderKind,
+    ) -> Result<(), StackError> {
         let path = path.to_owned();
-        blocking(move || files::make_folder(&path, access)).await
+        blocking(move || files::make_folder(&path, access, kind)).await
     }
 
     /// Writes a file whole: whoever reads finds the old form or the new one, also after a power failure.
@@ -92,6 +97,12 @@ impl Place {
     pub(crate) async fn remove(&self, path: &Path) -> Result<(), StackError> {
         let path = path.to_owned();
         blocking(move || files::remove(&path)).await
+    }
+
+    /// Removes a folder if nothing is in it, or it may be gone already.
+    pub(crate) async fn remove_if_empty(&self, path: &Path) -> Result<(), StackError> {
+        let path = path.to_owned();
+        blocking(move || files::remove_if_empty(&path)).await
     }
 
     /// Room on the file system that a path is on, or will be on once it is made.
@@ -132,6 +143,12 @@ impl Place {
         programs::run(program, words).await
     }
 
+    /// Is the mount of `/` one that other mounts can follow (shared, or a slave)?
+    pub(crate) async fn root_is_shared(&self) -> bool {
+        let table = tokio::fs::read_to_string("/proc/self/mountinfo").await;
+        table.is_ok_and(|table| root_is_shared(&table))
+    }
+
     /// Where a port of the host's loopback can be reached from here.
     pub(crate) fn reach(&self, port: u16) -> SocketAddr {
         SocketAddr::from((Ipv4Addr::LOCALHOST, port))
@@ -145,5 +162,40 @@ async fn blocking<T: Send + 'static>(
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
         Err(error) => Err(StackError::Invalid(format!("the program is ending: {error}"))),
+    }
+}
+
+/// Reads a table such as `/proc/self/mountinfo`: the fields after the sixth, up to a dash, say how a mount propagates.
+fn root_is_shared(table: &str) -> bool {
+    table
+        .lines()
+        .map(|line| line.split(' ').collect::<Vec<_>>())
+        .filter(|fields| fields.get(4) == Some(&"/"))
+        // A later mount lies over an earlier one.
+        .next_back()
+        .is_some_and(|fields| {
+            fields
+                .iter()
+                .skip(6)
+                .take_while(|field| **field != "-")
+                .any(|field| field.starts_with("shared:") || field.starts_with("master:"))
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_the_root_propagates() {
+        for (table, want) in [
+            ("28 1 254:1 / / rw,relatime shared:1 - ext4 /dev/vda1 rw\n29 28 0:5 / /proc rw - proc proc rw", true),
+            ("28 1 254:1 / / rw,relatime master:7 - ext4 /dev/vda1 rw", true),
+            ("28 1 254:1 / / rw,relatime - ext4 /dev/vda1 rw\n30 28 0:6 / /sys rw shared:2 - sysfs sysfs rw", false),
+            ("1 1 0:1 / / rw shared:3 - rootfs rootfs rw\n28 1 254:1 / / rw - ext4 /dev/vda1 rw", false),
+            ("", false),
+        ] {
+            assert_eq!(root_is_shared(table), want, "{table}");
+        }
     }
 }

@@ -6,18 +6,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
 use crate::StackError;
+use crate::ports::Listening;
 
 /// The kernel's number of the state `LISTEN`.
 const LISTEN: &str = "0A";
-
-/// A socket that listens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Listening {
-    pub(crate) address: IpAddr,
-    pub(crate) port: u16,
-    /// Name of the program, where it may be seen.
-    pub(crate) program: Option<String>,
-}
 
 pub(super) fn listening() -> Result<Vec<Listening>, StackError> {
     let table = Path::new("/proc/net/tcp");
@@ -30,7 +22,7 @@ pub(super) fn listening() -> Result<Vec<Listening>, StackError> {
         .map(|(address, port, inode)| Listening {
             address,
             port,
-            program: programs.get(&inode).cloned(),
+            owner: programs.get(&inode).cloned(),
         })
         .collect())
 }
@@ -145,7 +137,7 @@ torn: 01
         let comm = fs::read_to_string("/proc/self/comm").expect("comm");
         // A test runs in a thread with a name of its own; the process' name is what is wanted.
         assert!(
-            ours.program.as_deref().is_some_and(|name| !name.is_empty()),
+            ours.owner.as_deref().is_some_and(|name| !name.is_empty()),
             "{comm}"
         );
     }
