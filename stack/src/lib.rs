@@ -35,7 +35,7 @@ pub use error::{ErrorKind, StackError};
 pub use event::Event;
 pub use facts::{Facts, Range, Secret};
 pub use observed::{Observed, ObservedContainer, ObservedEntry, ObservedNetwork, State};
-pub use options::{DEFAULT_RETENTION_TIME, DEFAULT_SCRAPE_INTERVAL, Options, Pull, Run};
+pub use options::{DEFAULT_RETENTION_TIME, DEFAULT_SCRAPE_INTERVAL, Options, Pull, Run, port_of};
 pub use plan::Refusal;
 pub use step::Step;
 pub use value::{Duration, ServerName, Size, ValueError};
