@@ -16,7 +16,9 @@ use bollard::{API_DEFAULT_VERSION, Docker};
 
 use crate::StackError;
 
-pub(crate) use containers::{Health, Inspected, PublishedPort};
+#[cfg(test)]
+pub(crate) use containers::PublishedPort;
+pub(crate) use containers::{Health, Inspected};
 pub use logs::{LogLine, LogStream};
 
 /// Longer than the engine takes for any request but a pull, whose answer begins at once; a stop waits for the program's end.
@@ -168,7 +170,10 @@ mod tests {
     fn containerds_image_store_is_known_by_its_driver() {
         let row = |name: &str, value: &str| vec![name.to_owned(), value.to_owned()];
         let older = [row("Backing Filesystem", "extfs"), row("Supports d_type", "true")];
-        assert_eq!(image_store(&older, Some("/run/c.sock".to_owned())), ImageStore::Engine);
+        assert_eq!(
+            image_store(&older, Some("/run/c.sock".to_owned())),
+            ImageStore::Engine
+        );
         let newer = [row("driver-type", "io.containerd.snapshotter.v1")];
         assert_eq!(image_store(&newer, None), ImageStore::Containerd(None));
         assert_eq!(
