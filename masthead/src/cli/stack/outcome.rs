@@ -178,6 +178,8 @@ mod tests {
     fn a_command_that_is_interrupted_says_so() {
         let progress = Progress::new();
         let ended = run_to_end(false, &progress, async {
+            // By then somebody listens for it.
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
             rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TERM)?;
             std::future::pending::<()>().await;
             Ok(Outcome::done("", json!({})))
