@@ -113,7 +113,7 @@ impl ServerArgs {
         if !self.is_upstream() {
             return Ok(None);
         }
-        let base_dir = self.base_dir.clone().unwrap_or_else(upstream::default_base_dir);
+        let base_dir = self.base_dir.clone().unwrap_or_else(stack::default_base_dir);
         upstream::access(&base_dir).map(Some)
     }
 

@@ -1,21 +1,12 @@
-//! How the upstream stack of `masthead setup` is reached: address, user and password, from its base directory.
+//! How the upstream stack of `masthead setup` is reached: address, user and password, from its base directory alone: a query needs no
+//! Docker, which `stack::Stack` would connect to.
 
 use std::fs;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use stack::spec::{OPTIONS_FILE, USER, kept_options, password_file};
 use stack::{Component, Options};
-
-/// Where a platform keeps its files; the stack's are put beside them.
-const PLATFORM: &str = "/etc/dokploy";
-/// The base directory there, and where there is no such platform.
-const DEFAULTS: [&str; 2] = ["/etc/dokploy/prometheus", "/etc/masthead/prometheus"];
-/// The options that `masthead setup` keeps.
-const OPTIONS_FILE: &str = "masthead-stack.json";
-/// The password of Prometheus.
-const PASSWORD_FILE: &str = "secrets/prometheus.password";
-/// The user of all generated passwords.
-const USER: &str = "masthead";
 
 /// How the stack's Prometheus is reached.
 pub(super) struct Access {
@@ -25,23 +16,17 @@ pub(super) struct Access {
     pub(super) password: String,
 }
 
-/// The base directory where none is named.
-pub(super) fn default_base_dir() -> PathBuf {
-    let [beside, own] = DEFAULTS;
-    PathBuf::from(if Path::new(PLATFORM).is_dir() { beside } else { own })
-}
-
 /// Reads how the stack in a base directory is reached.
 pub(super) fn access(base_dir: &Path) -> anyhow::Result<Access> {
-    let options = read(base_dir, OPTIONS_FILE)?;
-    let options: Options = serde_json::from_str(&options).map_err(|e| {
+    let options = read(base_dir, Path::new(OPTIONS_FILE))?;
+    let options: Options = kept_options(options.as_bytes()).map_err(|e| {
         anyhow::anyhow!(
             "{} cannot be read ({e}); `masthead setup --base-dir {}` writes it anew",
             base_dir.join(OPTIONS_FILE).display(),
             base_dir.display()
         )
     })?;
-    let password = read(base_dir, PASSWORD_FILE)?;
+    let password = read(base_dir, &password_file(Component::Prometheus))?;
     Ok(Access {
         url: format!("http://127.0.0.1:{}", options.port(Component::Prometheus)),
         user: USER.to_owned(),
@@ -49,12 +34,13 @@ pub(super) fn access(base_dir: &Path) -> anyhow::Result<Access> {
     })
 }
 
-fn read(base_dir: &Path, name: &str) -> anyhow::Result<String> {
+fn read(base_dir: &Path, name: &Path) -> anyhow::Result<String> {
     let path = base_dir.join(name);
     fs::read_to_string(&path).map_err(|error| match error.kind() {
         ErrorKind::NotFound => anyhow::anyhow!(
-            "there is no upstream stack in {} ({name} is missing); `masthead setup` makes one, --base-dir names another folder",
-            base_dir.display()
+            "there is no upstream stack in {} ({} is missing); `masthead setup` makes one, --base-dir names another folder",
+            base_dir.display(),
+            name.display()
         ),
         ErrorKind::PermissionDenied => anyhow::anyhow!(
             "reading {}: {error}; the stack's password is root's: run this with sudo, or give --url, --user and --password-file",
@@ -73,14 +59,14 @@ mod tests {
         fs::create_dir(folder.path().join("secrets")).unwrap();
         fs::write(folder.path().join(OPTIONS_FILE), options).unwrap();
         if let Some(password) = password {
-            fs::write(folder.path().join(PASSWORD_FILE), password).unwrap();
+            fs::write(folder.path().join(password_file(Component::Prometheus)), password).unwrap();
         }
         folder
     }
 
     #[test]
     fn a_stack_is_reached_at_its_kept_port_with_its_password() {
-        let mut options = Options::new("web1");
+        let mut options = Options::new("web1".parse().unwrap());
         let json = serde_json::to_string(&options).unwrap();
         let one = folder(&json, Some("hush\n"));
         let access = access(one.path()).unwrap();
@@ -100,11 +86,11 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_said_with_the_command_that_makes_it() {
-        let json = serde_json::to_string(&Options::new("web1")).unwrap();
+        let json = serde_json::to_string(&Options::new("web1".parse().unwrap())).unwrap();
         let empty = tempfile::tempdir().unwrap();
         for (folder, words) in [
             (&empty, ["no upstream stack", OPTIONS_FILE]),
-            (&folder(&json, None), ["no upstream stack", PASSWORD_FILE]),
+            (&folder(&json, None), ["no upstream stack", "prometheus.password"]),
             (&folder("{", Some("hush")), ["cannot be read", "masthead setup"]),
         ] {
             let Err(error) = access(folder.path()) else {
