@@ -10,8 +10,16 @@ use std::time::Duration;
 
 use client::{Client, ClientError, Data};
 
-/// A server that answers each connection with these bytes, and gives back the first request.
-fn serve(answer: &'static [u8]) -> (String, std::thread::JoinHandle<String>) {
+/// An answer with this status, these headers and this body.
+fn http(status: &str, headers: &str, body: &str) -> String {
+    format!(
+        "HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+/// A server that answers a connection with these bytes, and gives back the request.
+fn serve(answer: String) -> (String, std::thread::JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("its address"));
     let asked = std::thread::spawn(move || {
@@ -24,7 +32,7 @@ fn serve(answer: &'static [u8]) -> (String, std::thread::JoinHandle<String>) {
                 _ => break,
             }
         }
-        stream.write_all(answer).expect("the answer");
+        stream.write_all(answer.as_bytes()).expect("the answer");
         String::from_utf8_lossy(&request).into_owned()
     });
     (url, asked)
@@ -52,7 +60,7 @@ fn run<T>(future: impl Future<Output = T>) -> T {
 
 /// Asks, and wants an error with these words in it.
 #[track_caller]
-fn check(answer: &'static [u8], words: &[&str]) -> ClientError {
+fn check(answer: String, words: &[&str]) -> ClientError {
     let (url, _asked) = serve(answer);
     let client = Client::builder(&url).basic_auth("ann", "hush").build().unwrap();
     let error = run(client.query("up")).expect_err("an error");
@@ -70,24 +78,21 @@ fn check(answer: &'static [u8], words: &[&str]) -> ClientError {
 #[test]
 fn another_server_is_no_prometheus() {
     let error = check(
-        b"HTTP/1.1 200 OK\r\nContent-Length: 30\r\n\r\n<html>\n<body>Hello</body></html>",
+        http("200 OK", "", "<html>\n<body>Hello</body></html>"),
         &["no Prometheus API", "/api/v1/query", "200 OK", "<html>"],
     );
     assert!(matches!(error, ClientError::NotPrometheus { .. }), "{error:?}");
     check(
-        b"HTTP/1.1 404 Not Found\r\nContent-Length: 18\r\n\r\n404 page not found",
+        http("404 Not Found", "", "404 page not found"),
         &["no Prometheus API", "404 page not found"],
     );
-    check(
-        b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n{\"hello\":\"x\"}",
-        &["no Prometheus API"],
-    );
+    check(http("200 OK", "", "{\"hello\":\"x\"}"), &["no Prometheus API"]);
 }
 
 #[test]
 fn a_refusal_says_who_was_refused() {
-    let body = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n";
-    check(body, &["refused user \"ann\" or the password"]);
+    let body = http("401 Unauthorized", "", "");
+    check(body.clone(), &["refused user \"ann\" or the password"]);
     let (url, _asked) = serve(body);
     let client = Client::new(&url, Duration::from_secs(5)).unwrap();
     let error = run(client.query("up")).expect_err("an error").to_string();
@@ -97,7 +102,7 @@ fn a_refusal_says_who_was_refused() {
 #[test]
 fn a_redirect_is_not_followed() {
     let error = check(
-        b"HTTP/1.1 302 Found\r\nLocation: https://u:p@elsewhere/login\r\nContent-Length: 0\r\n\r\n",
+        http("302 Found", "Location: https://u:p@elsewhere/login\r\n", ""),
         &["redirects to https://elsewhere/login"],
     );
     assert!(matches!(error, ClientError::Redirect { .. }), "{error:?}");
@@ -105,8 +110,8 @@ fn a_redirect_is_not_followed() {
 
 #[test]
 fn a_server_that_is_starting_is_not_ready() {
-    let body = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 19\r\n\r\nService Unavailable";
-    check(body, &["cannot answer now", "starting"]);
+    let body = http("503 Service Unavailable", "", "Service Unavailable");
+    check(body.clone(), &["cannot answer now", "starting"]);
     let (url, _asked) = serve(body);
     let client = Client::new(&url, Duration::from_secs(5)).unwrap();
     let health = run(client.health()).expect("its health");
@@ -116,7 +121,11 @@ fn a_server_that_is_starting_is_not_ready() {
 #[test]
 fn the_servers_own_error_is_said_in_its_words() {
     let error = check(
-        b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: 71\r\n\r\n{\"status\":\"error\",\"errorType\":\"bad_data\",\"error\":\"1:3: parse error: no\"}",
+        http(
+            "400 Bad Request",
+            "Content-Type: application/json\r\n",
+            "{\"status\":\"error\",\"errorType\":\"bad_data\",\"error\":\"1:3: parse error: no\"}",
+        ),
         &["1:3: parse error: no"],
     );
     assert!(
@@ -127,17 +136,17 @@ fn the_servers_own_error_is_said_in_its_words() {
 
 #[test]
 fn a_broken_answer_is_an_error() {
-    check(b"", &["asking http://127.0.0.1"]);
+    check(String::new(), &["asking http://127.0.0.1"]);
     check(
-        b"HTTP/1.1 200 OK\r\nContent-Length: 300\r\n\r\n{\"status\":",
+        "HTTP/1.1 200 OK\r\nContent-Length: 300\r\n\r\n{\"status\":".to_owned(),
         &["asking http://127.0.0.1"],
     );
     check(
-        b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n{\"status\":\"success\"}",
+        http("200 OK", "", "{\"status\":\"success\"}"),
         &["could not be read", "data"],
     );
     check(
-        b"HTTP/1.1 200 OK\r\nContent-Length: 29\r\n\r\n{\"status\":\"success\",\"data\":[]}",
+        http("200 OK", "", "{\"status\":\"success\",\"data\":[]}"),
         &["could not be read"],
     );
 }
@@ -161,9 +170,11 @@ fn nobody_and_silence_are_told_apart() {
 
 #[test]
 fn a_query_goes_where_the_address_says_with_its_credentials() {
-    let (url, asked) = serve(
-        b"HTTP/1.1 200 OK\r\nContent-Length: 93\r\n\r\n{\"status\":\"success\",\"data\":{\"resultType\":\"string\",\"result\":[1,\"hello\"]},\"warnings\":[\"careful\"]}",
-    );
+    let (url, asked) = serve(http(
+        "200 OK",
+        "",
+        "{\"status\":\"success\",\"data\":{\"resultType\":\"string\",\"result\":[1,\"hello\"]},\"warnings\":[\"careful\"]}",
+    ));
     let url = url.replace("http://", "http://ann:s%40fe@") + "/prefix/";
     let client = Client::new(&url, Duration::from_secs(5)).unwrap();
     let answer = run(client.query_at("\"hello\"", 1_500)).expect("an answer");
