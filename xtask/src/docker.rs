@@ -7,6 +7,7 @@
 
 mod image;
 pub(crate) mod shop;
+pub(crate) mod stack;
 
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -83,6 +84,14 @@ impl Docker {
             }
         }
         command.env("DOCKER_HOST", format!("unix://{}", self.socket().display()));
+        command
+    }
+
+    /// A program that runs in the engine's network namespace, as on the engine's own host, and speaks to it.
+    pub(crate) fn inside(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let mut command = self.command("nsenter");
+        command.arg(format!("--net=/proc/{}/ns/net", self.namespace.id()));
+        command.arg(program);
         command
     }
 
