@@ -57,6 +57,19 @@ pub struct Access {
     pub gid: u32,
 }
 
+/// Whose a folder is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FolderKind {
+    /// Ours: owner and mode are kept as wanted.
+    Ours,
+    /// A component's data: as `Ours`, and when its owner is another one, everything in it changes its owner too, the folder itself
+    /// last (so that a run which was cut off is noticed by the next one).
+    Data,
+    /// The user's: made when absent, otherwise never touched.
+    Users,
+}
+
 /// A folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FolderSpec {
@@ -64,6 +77,8 @@ pub struct FolderSpec {
     pub path: PathBuf,
     /// Owner and mode.
     pub access: Access,
+    /// Whose it is.
+    pub kind: FolderKind,
 }
 
 /// What a changed file asks for.
@@ -108,7 +123,7 @@ impl std::fmt::Debug for FileSpec {
 pub enum Attachment {
     /// The host's own network namespace.
     Host,
-    /// The stack's network, and these besides (the platform's).
+    /// The stack's network, and besides it those of the list (the platform's). A container is created with all of them.
     Networks(Vec<String>),
 }
 

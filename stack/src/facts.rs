@@ -32,6 +32,12 @@ pub struct Range {
 /// What the host is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facts {
+    /// Its name, as in `instance`.
+    pub hostname: String,
+    /// Its memory in bytes as the engine says it, 0 when it does not; limits follow from it.
+    pub memory_bytes: u64,
+    /// Processors that the engine may use, at least 1: the engine refuses a limit beyond them.
+    pub cpus: u32,
     /// Absolute base directory on the host.
     pub base_dir: PathBuf,
     /// Of the stack's network.
@@ -44,6 +50,11 @@ pub struct Facts {
     pub docker_root: PathBuf,
     /// Path of the engine's socket on the host, such as `/var/run/docker.sock`.
     pub docker_socket: PathBuf,
+    /// Socket of containerd on the host, when the engine keeps its images in containerd's store (storage driver `overlayfs`, as a new
+    /// Docker 29 does) and the socket is there: cAdvisor knows no container's name without it. `None` with the older store.
+    pub containerd_socket: Option<PathBuf>,
+    /// The mount of `/` is shared or a slave: the engine refuses `rslave` mounts of it otherwise.
+    pub root_is_shared: bool,
     /// `/dev/kmsg` is there.
     pub has_kmsg: bool,
     /// `/dev/disk` is there.

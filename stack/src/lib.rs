@@ -14,15 +14,28 @@
 
 mod component;
 pub mod desired;
+mod engine;
+mod error;
 mod event;
 mod facts;
 mod observed;
 mod options;
+mod place;
+pub mod plan;
+pub mod ports;
+pub mod range;
+pub mod secrets;
+pub mod spec;
 mod step;
+pub mod value;
 
 pub use component::{Component, UnknownComponent};
+pub use engine::{LogLine, LogStream};
+pub use error::{ErrorKind, StackError};
 pub use event::Event;
 pub use facts::{Facts, Range, Secret};
 pub use observed::{Observed, ObservedContainer, ObservedEntry, ObservedNetwork, State};
-pub use options::{DEFAULT_RETENTION_TIME, DEFAULT_SCRAPE_INTERVAL, Options, Pull, Run};
+pub use options::{DEFAULT_RETENTION_TIME, DEFAULT_SCRAPE_INTERVAL, Options, Pull, Run, port_of};
+pub use plan::Refusal;
 pub use step::Step;
+pub use value::{Duration, ServerName, Size, ValueError};

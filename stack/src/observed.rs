@@ -11,7 +11,7 @@ use crate::desired::Access;
 pub struct Observed {
     /// The network of our name.
     pub network: Option<ObservedNetwork>,
-    /// What lies at the paths of the desired folders and files, by path below the base directory. What is not there is not in it.
+    /// What lies at the paths of [`crate::spec::known_paths`], by path below the base directory. What is not there is not in it.
     pub entries: BTreeMap<PathBuf, ObservedEntry>,
     /// The base directory is there, holds something, and carries no mark of ours.
     pub base_dir_is_foreign: bool,

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::Component;
+use crate::value::{Duration, ServerName, Size, ValueError};
 
 /// Default of `--retention-time`.
 pub const DEFAULT_RETENTION_TIME: &str = "15d";
@@ -35,27 +36,27 @@ pub struct Options {
     #[serde(default)]
     pub ports: BTreeMap<Component, u16>,
     /// A duration in Prometheus' form, such as `15d`.
-    pub retention_time: String,
+    pub retention_time: Duration,
     /// A size in Prometheus' form, such as `5GB`; `None` sets none.
     #[serde(default)]
-    pub retention_size: Option<String>,
+    pub retention_size: Option<Size>,
     /// A duration in Prometheus' form, such as `15s`.
-    pub scrape_interval: String,
+    pub scrape_interval: Duration,
     /// The external label `server`.
-    pub server: String,
+    pub server: ServerName,
 }
 
 impl Options {
     /// All defaults, for a server of this name.
     #[must_use]
-    pub fn new(server: &str) -> Self {
+    pub fn new(server: ServerName) -> Self {
         Self {
             without: BTreeSet::new(),
             ports: BTreeMap::new(),
-            retention_time: DEFAULT_RETENTION_TIME.to_owned(),
+            retention_time: Duration::from_days(15),
             retention_size: None,
-            scrape_interval: DEFAULT_SCRAPE_INTERVAL.to_owned(),
-            server: server.to_owned(),
+            scrape_interval: Duration::from_secs(15),
+            server,
         }
     }
 
@@ -64,6 +65,24 @@ impl Options {
         Component::ALL
             .into_iter()
             .filter(|component| *component == Component::Prometheus || !self.without.contains(component))
+    }
+
+    /// What no single value says: that the components and their ports do. To be asked after options were read or merged.
+    ///
+    /// # Errors
+    /// Prometheus is left out, or a port cannot be listened on.
+    pub fn check(&self) -> Result<(), ValueError> {
+        if self.without.contains(&Component::Prometheus) {
+            return Err(ValueError {
+                text: Component::Prometheus.to_string(),
+                what: "component to leave out",
+                why: "the other two are there to be scraped by it".to_owned(),
+                forms: "leave out node-exporter, cadvisor or both",
+            });
+        }
+        self.ports
+            .iter()
+            .try_for_each(|(component, port)| check_port(*component, *port, &format!("{component}={port}")))
     }
 
     /// The port of a component.
@@ -76,6 +95,45 @@ impl Options {
     }
 }
 
+/// Reads `COMPONENT=PORT`, the form of `--port`.
+///
+/// # Errors
+/// It is not of that form, names no component, or the component cannot listen there.
+pub fn port_of(text: &str) -> Result<(Component, u16), ValueError> {
+    let wrong = |why: String| port_error(text, why);
+    let (component, port) = text
+        .split_once('=')
+        .ok_or_else(|| wrong("there is no = in it".to_owned()))?;
+    let component: Component = component
+        .parse()
+        .map_err(|error: crate::UnknownComponent| wrong(error.to_string()))?;
+    let port = port
+        .parse()
+        .map_err(|_| wrong(format!("{port:?} is no number from 1 to 65535")))?;
+    check_port(component, port, text).map(|()| (component, port))
+}
+
+fn check_port(component: Component, port: u16, text: &str) -> Result<(), ValueError> {
+    match (component, port) {
+        (_, 0) => Err(port_error(text, "0 is no port".to_owned())),
+        // It listens in the host's own network, where its user may not have these.
+        (Component::NodeExporter, 1..1024) => Err(port_error(
+            text,
+            "node_exporter runs without privileges and cannot listen below 1024".to_owned(),
+        )),
+        (Component::Prometheus | Component::NodeExporter | Component::Cadvisor, _) => Ok(()),
+    }
+}
+
+fn port_error(text: &str, why: String) -> ValueError {
+    ValueError {
+        text: text.to_owned(),
+        what: "port of a component",
+        why,
+        forms: "write a component and a port, such as prometheus=9091, node-exporter=9101, cadvisor=8081",
+    }
+}
+
 /// How a command is carried out; not kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Run {
@@ -85,4 +143,57 @@ pub struct Run {
     pub pull: Pull,
     /// Take over what is there under our names but does not carry our label.
     pub adopt: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Options, port_of};
+    use crate::Component;
+
+    #[test]
+    fn ports_are_given_as_component_and_number() {
+        for (text, expected) in [
+            ("prometheus=9091", Ok((Component::Prometheus, 9091))),
+            ("prometheus=80", Ok((Component::Prometheus, 80))),
+            ("cadvisor=65535", Ok((Component::Cadvisor, 65535))),
+            ("node-exporter=1024", Ok((Component::NodeExporter, 1024))),
+            ("node-exporter=1023", Err("cannot listen below 1024")),
+            ("prometheus=0", Err("0 is no port")),
+            ("prometheus=65536", Err("is no number from 1 to 65535")),
+            ("prometheus=", Err("is no number from 1 to 65535")),
+            ("grafana=3000", Err("is no component")),
+            ("9091", Err("there is no =")),
+            ("prometheus=9091=1", Err("is no number")),
+        ] {
+            match (port_of(text), expected) {
+                (Ok(got), Ok(expected)) => assert_eq!(got, expected),
+                (Err(error), Err(words)) => {
+                    let error = error.to_string();
+                    assert!(
+                        error.contains(words) && error.contains("prometheus=9091"),
+                        "{text}: {error}"
+                    );
+                }
+                (got, expected) => panic!("{text}: {got:?}, expected {expected:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn prometheus_cannot_be_left_out() {
+        let mut options = Options::new("web-1".parse().unwrap());
+        options.without = Component::ALL.into();
+        assert_eq!(options.components().collect::<Vec<_>>(), [Component::Prometheus]);
+        assert!(
+            options
+                .check()
+                .unwrap_err()
+                .to_string()
+                .contains("leave out node-exporter")
+        );
+        options.without.remove(&Component::Prometheus);
+        assert_eq!(options.check(), Ok(()));
+        options.ports.insert(Component::NodeExporter, 80);
+        assert!(options.check().unwrap_err().to_string().contains("below 1024"));
+    }
 }

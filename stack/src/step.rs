@@ -34,12 +34,26 @@ pub enum Step {
         /// It is there already, with other content, owner or mode.
         is_there: bool,
     },
-    /// Stop a container and remove it.
+    /// Remove a file; that it is gone already is no failure.
+    RemoveFile {
+        /// Below the base directory.
+        path: PathBuf,
+    },
+    /// Remove a folder; that it is gone already is no failure.
+    RemoveFolder {
+        /// Below the base directory; the base directory itself has the empty path.
+        path: PathBuf,
+        /// With all that is in it. Otherwise only when nothing is in it: that something is, is no failure.
+        with_content: bool,
+    },
+    /// Stop a container and remove it, with its anonymous volumes if `ours`.
     RemoveContainer {
         /// Its name.
         name: String,
         /// Why.
         why: String,
+        /// It carries our label; otherwise the user adopts it, and no volume goes with it.
+        ours: bool,
     },
     /// Make a container.
     CreateContainer(Box<ContainerSpec>),
@@ -97,7 +111,16 @@ impl fmt::Display for Step {
                 let verb = if *is_there { "update" } else { "write" };
                 write!(f, "{verb} {}", base(&file.path))
             }
-            Self::RemoveContainer { name, why } => write!(f, "remove container {name} ({why})"),
+            Self::RemoveFile { path } => write!(f, "remove {}", base(path)),
+            Self::RemoveFolder {
+                path,
+                with_content: true,
+            } => write!(f, "remove {} with all that is in it", base(path)),
+            Self::RemoveFolder {
+                path,
+                with_content: false,
+            } => write!(f, "remove {} if nothing is in it", base(path)),
+            Self::RemoveContainer { name, why, .. } => write!(f, "remove container {name} ({why})"),
             Self::CreateContainer(spec) => write!(f, "create container {} from {}", spec.name, spec.image),
             Self::StartContainer { name } => write!(f, "start container {name}"),
             Self::RestartContainer { name } => write!(f, "restart container {name}"),
