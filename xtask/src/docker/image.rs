@@ -81,7 +81,7 @@ pub(super) fn add_program(root: &Path, program: &Path, place: &str) -> Result<()
 pub(super) fn add_busybox(root: &Path, names: &[&str]) -> Result<()> {
     let busybox = shell::which("busybox").context("busybox is missing: apt-get install busybox-static")?;
     add_program(root, &busybox, "bin/busybox")?;
-    for name in names {
+    for name in names.iter().filter(|name| **name != "busybox") {
         symlink("busybox", root.join("bin").join(name))?;
     }
     Ok(())

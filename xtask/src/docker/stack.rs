@@ -9,6 +9,7 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context, Result};
 
@@ -64,12 +65,6 @@ const IMAGES: &[Pinned] = &[
     },
 ];
 
-/// Commands of busybox that the images have; the published ones have all.
-const BUSYBOX: &[&str] = &[
-    "sh", "ash", "cat", "cut", "tr", "sed", "wget", "sleep", "test", "[", "echo", "printf", "base64", "id",
-    "ls", "nc",
-];
-
 /// `root` is in the published images' list of users too; `nobody` is who they run as.
 const PASSWD: &str = "root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/home:/bin/false\n";
 const GROUP: &str = "root:x:0:\nnobody:x:65534:\n";
@@ -113,6 +108,7 @@ const AGENT_CONFIG: &str = "masthead:\n  collect: {procfs: /rootfs/proc, sysfs: 
 
 /// Makes the images in an engine.
 pub(crate) fn load(docker: &Docker) -> Result<()> {
+    let commands = shell::output(Command::new("busybox").arg("--list"))?;
     for pinned in IMAGES {
         let folder = TempDir::new("stack-image")?;
         let root = folder.path();
@@ -121,7 +117,8 @@ pub(crate) fn load(docker: &Docker) -> Result<()> {
         }
         fs::write(root.join("etc/passwd"), PASSWD)?;
         fs::write(root.join("etc/group"), GROUP)?;
-        image::add_busybox(root, BUSYBOX)?;
+        // All of its commands, as in the published images.
+        image::add_busybox(root, &commands.lines().collect::<Vec<_>>())?;
         (pinned.fill)(root).with_context(|| format!("the image of {}", pinned.component))?;
         image::import(docker, root, pinned.changes, pinned.name)?;
     }
