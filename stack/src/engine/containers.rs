@@ -108,7 +108,11 @@ impl Engine {
         let options = ListContainersOptionsBuilder::new().build();
         // The typed list fails over a single container in a state that it does not know (Podman's); the host's sockets, which are looked
         // at too, then have to do.
-        let list = self.docker.list_containers(Some(options)).await.unwrap_or_default();
+        let list = self
+            .docker
+            .list_containers(Some(options))
+            .await
+            .unwrap_or_default();
         list.into_iter()
             .flat_map(|summary| {
                 let owner = name_of(summary.names).map(|name| format!("container {name}"));
@@ -156,7 +160,11 @@ impl Engine {
 
     /// Has it end in the time that its specification gives; it may have ended already, or be gone.
     pub(crate) async fn stop(&self, name: &str) -> Result<(), StackError> {
-        match self.docker.stop_container(name, None::<StopContainerOptions>).await {
+        match self
+            .docker
+            .stop_container(name, None::<StopContainerOptions>)
+            .await
+        {
             Err(error) if !is_absent(&error) => {
                 Err(self.failed(&format!("stopping container {name}"))(error))
             }

@@ -168,7 +168,10 @@ mod tests {
     fn containerds_image_store_is_known_by_its_driver() {
         let row = |name: &str, value: &str| vec![name.to_owned(), value.to_owned()];
         let older = [row("Backing Filesystem", "extfs"), row("Supports d_type", "true")];
-        assert_eq!(image_store(&older, Some("/run/c.sock".to_owned())), ImageStore::Engine);
+        assert_eq!(
+            image_store(&older, Some("/run/c.sock".to_owned())),
+            ImageStore::Engine
+        );
         let newer = [row("driver-type", "io.containerd.snapshotter.v1")];
         assert_eq!(image_store(&newer, None), ImageStore::Containerd(None));
         assert_eq!(

@@ -285,7 +285,11 @@ mod tests {
         fs::write(data.join("wal/00000000"), "x").expect("write");
         fs::write(folder.path().join("outside"), "x").expect("write");
         std::os::unix::fs::symlink(folder.path().join("outside"), data.join("link")).expect("link");
-        let nobody = Access { mode: 0o700, uid: 65534, gid: 65534 };
+        let nobody = Access {
+            mode: 0o700,
+            uid: 65534,
+            gid: 65534,
+        };
         make_folder(&data, nobody, FolderKind::Data).expect("handed over");
         let owner = |path: &Path| fs::symlink_metadata(path).expect("there").uid();
         for path in ["", "wal", "wal/00000000", "link"] {

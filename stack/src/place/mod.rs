@@ -189,10 +189,19 @@ mod tests {
     #[test]
     fn how_the_root_propagates() {
         for (table, want) in [
-            ("28 1 254:1 / / rw,relatime shared:1 - ext4 /dev/vda1 rw\n29 28 0:5 / /proc rw - proc proc rw", true),
+            (
+                "28 1 254:1 / / rw,relatime shared:1 - ext4 /dev/vda1 rw\n29 28 0:5 / /proc rw - proc proc rw",
+                true,
+            ),
             ("28 1 254:1 / / rw,relatime master:7 - ext4 /dev/vda1 rw", true),
-            ("28 1 254:1 / / rw,relatime - ext4 /dev/vda1 rw\n30 28 0:6 / /sys rw shared:2 - sysfs sysfs rw", false),
-            ("1 1 0:1 / / rw shared:3 - rootfs rootfs rw\n28 1 254:1 / / rw - ext4 /dev/vda1 rw", false),
+            (
+                "28 1 254:1 / / rw,relatime - ext4 /dev/vda1 rw\n30 28 0:6 / /sys rw shared:2 - sysfs sysfs rw",
+                false,
+            ),
+            (
+                "1 1 0:1 / / rw shared:3 - rootfs rootfs rw\n28 1 254:1 / / rw - ext4 /dev/vda1 rw",
+                false,
+            ),
             ("", false),
         ] {
             assert_eq!(root_is_shared(table), want, "{table}");

@@ -19,7 +19,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use super::Outcome;
-use crate::docker::{self, Docker};
+use crate::docker::{self, Docker, Mounts};
 use crate::http::{self, Response, clip};
 use crate::server::TempDir;
 use crate::shell;
@@ -70,15 +70,20 @@ impl Ran {
 
 /// Runs a case with a rig of its own; what cannot be had here is something missing, all else a failure.
 fn with_rig(case: impl FnOnce(&mut Rig) -> Result<()>) -> Result<Outcome> {
-    match Rig::new() {
+    with_rig_of(Mounts::Machine, case)
+}
+
+/// The same with other mounts.
+fn with_rig_of(mounts: Mounts, case: impl FnOnce(&mut Rig) -> Result<()>) -> Result<Outcome> {
+    match Rig::new(mounts) {
         Ok(mut rig) => case(&mut rig).map(|()| Outcome::Passed),
         Err(why) => Ok(Outcome::Missing(why)),
     }
 }
 
 impl Rig {
-    fn new() -> Result<Self> {
-        let docker = Docker::start(&[])?;
+    fn new(mounts: Mounts) -> Result<Self> {
+        let docker = Docker::start_with(&[], mounts)?;
         docker::stack::load(&docker)?;
         Ok(Self {
             docker,

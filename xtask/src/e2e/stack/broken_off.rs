@@ -126,7 +126,7 @@ fn interrupted(rig: &Rig) -> Result<()> {
         if status.success() {
             bail!("SIG{name} at {point:?} did not end it: {said}");
         }
-        if *name == "INT" && !said.contains("masthead setup") {
+        if *name == "INT" && !said.contains("next run") {
             bail!("it does not say how to go on after Ctrl-C at {point:?}: {said}");
         }
     }

@@ -143,7 +143,7 @@ fn targets(rig: &Rig) -> Result<()> {
 }
 
 fn configurations(rig: &Rig) -> Result<()> {
-    for name in ["prometheus.yml", "web.yml"] {
+    for name in ["prometheus.yml", "web.yml", "node-exporter-web.yml"] {
         promtool(rig, &rig.base().join(name))?;
     }
     Ok(())
@@ -429,7 +429,8 @@ fn stop_and_start(rig: &Rig) -> Result<()> {
             bail!("{name} is {state} after stop");
         }
     }
-    rig.run("check", &[])?.expect(3, &["masthead-prometheus"])?;
+    rig.run("check", &[])?
+        .expect(3, &["prometheus", "masthead start"])?;
     rig.run("status", &[])?.expect(3, &["prometheus"])?;
     rig.done("start", &["node-exporter"])?;
     let states = CONTAINERS
@@ -483,7 +484,7 @@ fn broken_container(rig: &Rig) -> Result<()> {
     rig.docker.cli(&["rm", "--force", "masthead-node-exporter"])?;
     rig.docker.cli(&["pause", "masthead-cadvisor"])?;
     rig.run("check", &[])?
-        .expect(3, &["masthead-node-exporter", "masthead-cadvisor"])?;
+        .expect(3, &["node-exporter", "cadvisor", "masthead setup"])?;
     rig.done("setup", &[])?;
     targets_are_up(rig)?;
     rig.is_settled()
@@ -544,7 +545,7 @@ fn remove_and_return(rig: &Rig) -> Result<()> {
     if !left.is_empty() || !rig.base().join("data").is_dir() {
         bail!("containers and network go and data stays: {left:?}");
     }
-    rig.run("status", &[])?.expect(3, &[])?;
+    rig.run("status", &[])?.expect(1, &["masthead setup"])?;
     rig.set_up(&[])?;
     let again = rig.value("min(min_over_time(timestamp(up)[1h:1s]))")?;
     if (again - oldest).abs() > 2.0 {

@@ -9,8 +9,8 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use super::{CONTAINERS, Outcome, Rig, exchange, with_rig};
-use crate::docker::IMAGE;
+use super::{CONTAINERS, Outcome, Rig, exchange, with_rig_of};
+use crate::docker::{IMAGE, Mounts};
 use crate::{http, shell};
 
 /// The network between the host and its neighbour, kept for documentation by the standards.
@@ -100,7 +100,7 @@ fn lay_cable(docker: &crate::docker::Docker, neighbour: &str) -> Result<()> {
 
 /// All of it.
 pub(in super::super) fn everywhere() -> Result<Outcome> {
-    with_rig(|rig| {
+    with_rig_of(Mounts::Shared, |rig| {
         let neighbour = Neighbour::new(&rig.docker)?;
         rig.docker.cli(&["network", "create", "others"])?;
         rig.docker
@@ -110,6 +110,7 @@ pub(in super::super) fn everywhere() -> Result<Outcome> {
         rig.docker
             .run("tenant", &["--network=dokploy-network"], IMAGE, &["burn"])?;
         rig.set_up(&[])?;
+        later_mounts(rig)?;
         opened_with_the_password(rig)?;
         let networks = rig
             .docker
@@ -121,6 +122,26 @@ pub(in super::super) fn everywhere() -> Result<Outcome> {
         from_containers(rig)?;
         from_the_neighbour(rig, &neighbour)
     })
+}
+
+/// What the host mounts after the stack's start is seen by what reads the host.
+fn later_mounts(rig: &Rig) -> Result<()> {
+    let place = rig.folder.path().join("later");
+    let place = place.display();
+    let script =
+        format!("mkdir {place} && mount -t tmpfs -o size=3m none {place} && echo seen > {place}/file");
+    shell::output(rig.docker.inside("sh").args(["-c", &script]))?;
+    for (name, root) in [
+        ("masthead-node-exporter", "/host"),
+        ("masthead-cadvisor", "/rootfs"),
+    ] {
+        let file = format!("{root}{place}/file");
+        let text = rig.docker.cli(&["exec", "--user=0", name, "cat", &file])?;
+        if text != "seen" {
+            bail!("{name} sees {text:?} in {file}");
+        }
+    }
+    shell::output(rig.docker.inside("umount").arg(place.to_string())).map(|_| ())
 }
 
 fn opened_with_the_password(rig: &Rig) -> Result<()> {

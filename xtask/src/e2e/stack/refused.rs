@@ -233,7 +233,7 @@ fn exits_at_once(rig: &Rig) -> Result<()> {
     rig.docker.cli(&["tag", "kept:1", image])?;
     rig.docker.cli(&["rmi", "kept:1"])?;
     outcome?;
-    rig.run("check", &[])?.expect(3, &["masthead-node-exporter"])?;
+    rig.run("check", &[])?.expect(3, &["node-exporter"])?;
     // The next run goes on from there: it replaces what was made of the wrong image, or leaves it to be replaced by hand.
     rig.done("remove", &["--purge-data", "--yes"])?;
     let _gone = fs::remove_dir_all(rig.base());
