@@ -9,13 +9,16 @@ fn main() -> ExitCode {
     match masthead::cli::run(masthead::cli::Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Nothing can be done when standard error is closed.
-            let _ = writeln!(
-                std::io::stderr(),
-                "masthead: {}",
-                masthead::cli::error_text(&error)
-            );
-            ExitCode::FAILURE
+            let (code, is_printed) = masthead::cli::exit_code(&error);
+            if !is_printed {
+                // Nothing can be done when standard error is closed.
+                let _ = writeln!(
+                    std::io::stderr(),
+                    "masthead: {}",
+                    masthead::cli::error_text(&error)
+                );
+            }
+            ExitCode::from(code)
         }
     }
 }

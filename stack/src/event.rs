@@ -49,3 +49,6 @@ pub enum Event {
         text: String,
     },
 }
+
+/// Whoever is told of events; called from the task that works, so it must not block.
+pub type OnEvent<'a> = &'a (dyn Fn(Event) + Send + Sync);

@@ -12,30 +12,41 @@
 //! and `place` (files); what ties them together is [`Stack`]. Invariants: nothing that does not carry our label is ever changed
 //! or removed unless the user adopts it; a second plan after an applied one is empty; nothing is published beyond loopback.
 
+mod apply;
+mod change;
+mod check;
 mod component;
 pub mod desired;
 mod engine;
 mod error;
 mod event;
 mod facts;
+mod observe;
 mod observed;
 mod options;
 mod place;
 pub mod plan;
 pub mod ports;
+mod prometheus;
 pub mod range;
 pub mod secrets;
+mod settle;
 pub mod spec;
+mod stack;
 mod step;
 pub mod value;
 
+pub use change::Change;
+pub use check::{CheckReport, Finding, Level};
 pub use component::{Component, UnknownComponent};
 pub use engine::{LogLine, LogStream};
 pub use error::{ErrorKind, StackError};
-pub use event::Event;
+pub use event::{Event, OnEvent};
 pub use facts::{Facts, Range, Secret};
 pub use observed::{Observed, ObservedContainer, ObservedEntry, ObservedNetwork, State};
 pub use options::{DEFAULT_RETENTION_TIME, DEFAULT_SCRAPE_INTERVAL, Options, Pull, Run, port_of};
 pub use plan::Refusal;
+pub use prometheus::{Target, TargetHealth};
+pub use stack::{Access, ComponentStatus, Planned, Report, Stack, Status, default_base_dir};
 pub use step::Step;
 pub use value::{Duration, ServerName, Size, ValueError};

@@ -114,7 +114,7 @@ fn free_port(want: Wanted, wanted: &[Wanted], listening: &[Listening]) -> Option
 #[cfg(test)]
 mod tests {
     use super::{Listening, Wanted, taken};
-    use crate::Component::{NodeExporter, Prometheus};
+    use crate::Component::{self, NodeExporter, Prometheus};
 
     fn listening(sockets: &[(&str, &str)]) -> Vec<Listening> {
         let parse = |(address, owner): &(&str, &str)| {
@@ -128,81 +128,87 @@ mod tests {
         sockets.iter().map(parse).collect()
     }
 
+    fn wanted() -> [Wanted; 2] {
+        [
+            (NodeExporter, "172.29.241.1:9100"),
+            (Prometheus, "127.0.0.1:9090"),
+        ]
+        .map(|(component, address)| Wanted {
+            component,
+            address: address.parse().unwrap(),
+        })
+    }
+
+    /// Who has which port, and the next free one.
+    fn check(sockets: &[(&str, &str)], ours: &[Wanted], expected: &[(Component, &str, u16)]) {
+        let taken = taken(&wanted(), &listening(sockets), ours);
+        let got: Vec<_> = taken
+            .iter()
+            .map(|taken| {
+                let by = taken.by.owner.as_deref().unwrap_or_default();
+                (taken.wanted.component, by, taken.free.unwrap())
+            })
+            .collect();
+        assert_eq!(got, expected, "{sockets:?}");
+    }
+
+    #[test]
+    fn a_port_is_taken_by_who_listens_on_the_same_address_or_on_all() {
+        check(&[], &[], &[]);
+        check(
+            &[("127.0.0.1:9090", "masthead")],
+            &[],
+            &[(Prometheus, "masthead", 9091)],
+        );
+        check(
+            &[("[::]:9090", "node"), ("0.0.0.0:9091", "x")],
+            &[],
+            &[(Prometheus, "node", 9092)],
+        );
+        check(
+            &[("[::ffff:127.0.0.1]:9090", "java")],
+            &[],
+            &[(Prometheus, "java", 9091)],
+        );
+        check(
+            &[("0.0.0.0:9100", ""), ("127.0.0.1:9090", "x")],
+            &[],
+            &[(NodeExporter, "", 9101), (Prometheus, "x", 9091)],
+        );
+        // Another address, another port.
+        check(
+            &[
+                ("127.0.0.1:9100", ""),
+                ("[::1]:9090", ""),
+                ("10.0.0.1:9090", ""),
+                ("0.0.0.0:80", ""),
+            ],
+            &[],
+            &[],
+        );
+    }
+
+    #[test]
+    fn our_own_do_not_count() {
+        let sockets = [
+            ("127.0.0.1:9090", "docker-proxy"),
+            ("172.29.241.1:9100", "node_exporter"),
+        ];
+        check(&sockets, &wanted(), &[]);
+        check(&sockets, &wanted()[..1], &[(Prometheus, "docker-proxy", 9091)]);
+    }
+
     #[test]
     fn a_taken_port_is_said_with_its_owner_and_the_option_that_moves_ours() {
-        let wanted = [
-            Wanted {
-                component: NodeExporter,
-                address: "172.29.241.1:9100".parse().unwrap(),
-            },
-            Wanted {
-                component: Prometheus,
-                address: "127.0.0.1:9090".parse().unwrap(),
-            },
-        ];
-        for (sockets, ours, expected) in [
-            (&[][..], &[][..], &[][..]),
-            (
-                &[("127.0.0.1:9090", "masthead")],
-                &[],
-                &[
-                    "prometheus wants 127.0.0.1:9090, but masthead listens on 127.0.0.1:9090: stop that, or give prometheus another port with `--port prometheus=9091`",
-                ],
-            ),
-            (
-                &[("0.0.0.0:9100", ""), ("[::]:9101", "x")],
-                &[],
-                &[
-                    "node-exporter wants 172.29.241.1:9100, but another program listens on 0.0.0.0:9100: stop that, or give node-exporter another port with `--port node-exporter=9102`",
-                ],
-            ),
-            (
-                &[("[::]:9090", "node")],
-                &[],
-                &[
-                    "prometheus wants 127.0.0.1:9090, but node listens on [::]:9090: stop that, or give prometheus another port with `--port prometheus=9091`",
-                ],
-            ),
-            (
-                &[("[::ffff:127.0.0.1]:9090", "java")],
-                &[],
-                &[
-                    "prometheus wants 127.0.0.1:9090, but java listens on [::ffff:127.0.0.1]:9090: stop that, or give prometheus another port with `--port prometheus=9091`",
-                ],
-            ),
-            // Another address, another port.
-            (
-                &[
-                    ("127.0.0.1:9100", ""),
-                    ("[::1]:9090", ""),
-                    ("10.0.0.1:9090", ""),
-                    ("0.0.0.0:80", ""),
-                ],
-                &[],
-                &[],
-            ),
-            // Our own that run already.
-            (
-                &[
-                    ("127.0.0.1:9090", "docker-proxy"),
-                    ("172.29.241.1:9100", "node_exporter"),
-                ],
-                &wanted[..],
-                &[],
-            ),
-            (
-                &[("127.0.0.1:9090", "docker-proxy")],
-                &wanted[..1],
-                &[
-                    "prometheus wants 127.0.0.1:9090, but docker-proxy listens on 127.0.0.1:9090: stop that, or give prometheus another port with `--port prometheus=9091`",
-                ],
-            ),
-        ] {
-            let got: Vec<_> = taken(&wanted, &listening(sockets), ours)
-                .iter()
-                .map(ToString::to_string)
-                .collect();
-            assert_eq!(got, expected);
-        }
+        let sockets = [("[::]:9100", ""), ("127.0.0.1:9090", "masthead")];
+        let taken = taken(&wanted(), &listening(&sockets), &[]);
+        let got: Vec<_> = taken.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            got,
+            [
+                "node-exporter wants 172.29.241.1:9100, but another program listens on [::]:9100: stop that, or give node-exporter another port with `--port node-exporter=9101`",
+                "prometheus wants 127.0.0.1:9090, but masthead listens on 127.0.0.1:9090: stop that, or give prometheus another port with `--port prometheus=9091`",
+            ]
+        );
     }
 }

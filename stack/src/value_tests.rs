@@ -1,3 +1,5 @@
+//! Texts that are values, and texts that are none with the words of their errors.
+
 use super::{Duration, ServerName, Size};
 
 /// Each text with what it means, or with words of its error.

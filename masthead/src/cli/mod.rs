@@ -12,6 +12,7 @@ mod plot;
 mod promql_test;
 mod query;
 mod serving;
+mod stack;
 mod top;
 mod up;
 mod words;
@@ -30,6 +31,7 @@ Examples:
   masthead metrics app shop-web                      CPU, memory, network of an app now
   masthead top                                       the apps, live in the terminal
   masthead doctor                                    what keeps it from seeing this machine
+  masthead setup                                     the real Prometheus, node_exporter and cAdvisor as containers
   masthead config check masthead.yml
   masthead completion bash > /etc/bash_completion.d/masthead";
 
@@ -55,6 +57,8 @@ enum Command {
     Metrics(metrics::MetricsArgs),
     /// Watch the apps in the terminal, live
     Top(top::TopArgs),
+    #[command(flatten)]
+    Stack(stack::StackCommand),
     /// Work with masthead.yml
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -110,6 +114,12 @@ pub fn error_text(error: &anyhow::Error) -> String {
     text
 }
 
+/// The exit code for an error, and whether the command has printed it already.
+#[must_use]
+pub fn exit_code(error: &anyhow::Error) -> (u8, bool) {
+    stack::exit_code(error)
+}
+
 /// Does what the command line says.
 ///
 /// # Errors
@@ -122,6 +132,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Doctor(args) => doctor::run(&args),
         Command::Metrics(args) => metrics::run(&args),
         Command::Top(args) => top::run(&args),
+        Command::Stack(command) => stack::run(&command),
         Command::Config(ConfigCommand::Check { file }) => config_check::run(&file),
         Command::Promql(PromqlCommand::Test { files, quiet }) => promql_test::run(&files, quiet),
         Command::Promql(PromqlCommand::Fmt { expr }) => {

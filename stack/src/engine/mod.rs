@@ -16,7 +16,9 @@ use bollard::{API_DEFAULT_VERSION, Docker};
 
 use crate::StackError;
 
-pub(crate) use containers::{Health, Inspected, PublishedPort};
+#[cfg(test)]
+pub(crate) use containers::PublishedPort;
+pub(crate) use containers::{Health, Inspected};
 pub use logs::{LogLine, LogStream};
 
 /// Longer than the engine takes for any request but a pull, whose answer begins at once; a stop waits for the program's end.

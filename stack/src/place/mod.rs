@@ -170,9 +170,8 @@ fn root_is_shared(table: &str) -> bool {
     table
         .lines()
         .map(|line| line.split(' ').collect::<Vec<_>>())
-        .filter(|fields| fields.get(4) == Some(&"/"))
         // A later mount lies over an earlier one.
-        .next_back()
+        .rfind(|fields| fields.get(4) == Some(&"/"))
         .is_some_and(|fields| {
             fields
                 .iter()

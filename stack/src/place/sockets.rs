@@ -46,6 +46,7 @@ fn parse(text: &str) -> Vec<(IpAddr, u16, u64)> {
 }
 
 /// Four bytes each are printed as one number in the machine's own order.
+#[expect(clippy::host_endian_bytes, reason = "the kernel prints them so")]
 fn address_of(word: &str) -> Option<IpAddr> {
     let mut bytes = Vec::with_capacity(16);
     for at in (0..word.len()).step_by(8) {

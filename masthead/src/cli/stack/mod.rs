@@ -1,0 +1,136 @@
+//! `masthead setup|check|status|start|stop|restart|logs|remove`: the upstream stack on this host's Docker Engine.
+//!
+//! Progress goes to standard error, the outcome to standard output: calm text, or with `--json` one object. Exit codes are the
+//! same for all of them and part of the interface: [`EXIT_CODES`].
+
+mod check;
+mod life;
+mod logs;
+mod outcome;
+mod progress;
+mod remove;
+mod setup;
+mod status;
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use stack::{Component, Pull, Run, Stack};
+
+pub(super) use outcome::exit_code;
+
+use outcome::{Outcome, run_to_end};
+use progress::Progress;
+
+/// What the exit codes mean, for the help.
+const EXIT_CODES: &str = "\
+Exit codes: 0 done or well; 1 failed; 2 wrong usage; 3 something is wrong with the stack (check, status); 4 refused, because something \
+of its names is not ours; 5 another run holds the lock; 6 no Docker Engine, or no permission to use it.";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum StackCommand {
+    /// Deploy the real Prometheus, node_exporter and cAdvisor as containers of this host, or change what was deployed
+    Setup(Box<setup::SetupArgs>),
+    /// Find out what is wrong with the deployed stack, with the cures
+    Check(check::CheckArgs),
+    /// How the deployed stack's containers are
+    Status(status::StatusArgs),
+    /// Start components of the deployed stack
+    Start(life::LifeArgs),
+    /// Stop components of the deployed stack
+    Stop(life::LifeArgs),
+    /// Restart components of the deployed stack
+    Restart(life::LifeArgs),
+    /// What components of the deployed stack have written
+    Logs(logs::LogsArgs),
+    /// Remove the deployed stack; its data stays unless it is purged
+    Remove(remove::RemoveArgs),
+}
+
+/// What all of them take.
+#[derive(Debug, Args)]
+struct Common {
+    /// Where the stack's files are [default: /etc/dokploy/prometheus where /etc/dokploy is, else /etc/masthead/prometheus]
+    #[arg(long, value_name = "DIR")]
+    base_dir: Option<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// How a command is carried out.
+#[derive(Debug, Default)]
+struct Manner {
+    pull: Pull,
+    adopt: bool,
+    wait: bool,
+}
+
+impl Common {
+    async fn stack(&self, manner: &Manner) -> anyhow::Result<Stack> {
+        let base_dir = match &self.base_dir {
+            Some(dir) => std::path::absolute(dir)
+                .map_err(|error| anyhow::anyhow!("--base-dir {}: {error}", dir.display()))?,
+            None => stack::default_base_dir(),
+        };
+        let run = Run {
+            base_dir,
+            pull: manner.pull,
+            adopt: manner.adopt,
+        };
+        let socket = socket(std::env::var("DOCKER_HOST").ok().as_deref())?;
+        Ok(Stack::connect(socket, run).await?.waiting(manner.wait))
+    }
+}
+
+/// The engine's socket as `DOCKER_HOST` says it; `None` where it says nothing.
+fn socket(docker_host: Option<&str>) -> anyhow::Result<Option<PathBuf>> {
+    match docker_host {
+        None | Some("") => Ok(None),
+        Some(host) => match host.strip_prefix("unix://").filter(|path| path.starts_with('/')) {
+            Some(path) => Ok(Some(PathBuf::from(path))),
+            // An engine elsewhere was meant; the one of this machine in its place would be a surprise.
+            None => anyhow::bail!(
+                "DOCKER_HOST={host} is no unix socket; the stack is set up on this machine's engine: unset DOCKER_HOST, or set \
+                 it to unix:///PATH"
+            ),
+        },
+    }
+}
+
+pub(super) fn run(command: &StackCommand) -> anyhow::Result<()> {
+    match command {
+        StackCommand::Setup(args) => setup::run(args),
+        StackCommand::Check(args) => check::run(args),
+        StackCommand::Status(args) => status::run(args),
+        StackCommand::Start(args) => life::start(args),
+        StackCommand::Stop(args) => life::stop(args),
+        StackCommand::Restart(args) => life::restart(args),
+        StackCommand::Logs(args) => logs::run(args),
+        StackCommand::Remove(args) => remove::run(args),
+    }
+}
+
+/// A component's name, for clap.
+fn component(word: &str) -> Result<Component, stack::UnknownComponent> {
+    word.parse()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn docker_host_is_a_unix_socket_or_an_error() {
+        assert_eq!(socket(None).expect("nothing said"), None);
+        assert_eq!(socket(Some("")).expect("nothing said"), None);
+        assert_eq!(
+            socket(Some("unix:///run/x.sock")).expect("a socket"),
+            Some(PathBuf::from("/run/x.sock"))
+        );
+        for elsewhere in ["tcp://10.0.0.1:2375", "ssh://host", "unix://relative"] {
+            let error = socket(Some(elsewhere)).expect_err("elsewhere").to_string();
+            assert!(error.contains("unset DOCKER_HOST"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! `masthead setup`: what is wanted from the flags, the plan, and its execution.
+
+use clap::Args;
+use serde_json::json;
+use stack::{Change, Component, Duration, Pull, Report, ServerName, Size};
+
+use super::{Common, EXIT_CODES, Manner, Outcome, Progress, component, run_to_end};
+
+#[derive(Debug, Args)]
+#[command(after_help = format!("Examples:
+  masthead setup --dry-run                           what it would do
+  masthead setup                                     Prometheus on 127.0.0.1:9090, with a password
+  masthead setup --port prometheus=9091 --retention-time 30d --retention-size 20GB
+  masthead setup --without cadvisor
+  masthead setup                                     again: nothing to do, flags of earlier runs are kept
+
+Needs root: files of the stack belong to the users that its containers run as. The engine is that of DOCKER_HOST (unix:///PATH), else Docker's.
+The stack's folder holds prometheus.yml (made by setup), conf.d/ and rules/ (yours), data/ and secrets/.
+
+{EXIT_CODES}"))]
+pub(in crate::cli) struct SetupArgs {
+    #[command(flatten)]
+    common: Common,
+    /// Leave a component out: node-exporter, cadvisor
+    #[arg(long, value_name = "COMPONENT", value_parser = component, value_delimiter = ',')]
+    without: Vec<Component>,
+    /// Have a component again that was left out
+    #[arg(long, value_name = "COMPONENT", value_parser = component, value_delimiter = ',')]
+    with: Vec<Component>,
+    /// Move a port: prometheus=9091 (on this host's loopback), node-exporter=9101 (on the stack's bridge), cadvisor=8081 (in its container)
+    #[arg(long, value_name = "COMPONENT=PORT", value_parser = port)]
+    port: Vec<(Component, u16)>,
+    /// How long samples are kept, such as 30d [default: 15d]
+    #[arg(long, value_name = "DURATION")]
+    retention_time: Option<Duration>,
+    /// How much is kept at most, such as 20GB; none takes the limit away
+    #[arg(long, value_name = "SIZE", value_parser = retention_size)]
+    retention_size: Option<RetentionSize>,
+    /// Between two scrapes, such as 30s [default: 15s]
+    #[arg(long, value_name = "DURATION")]
+    scrape_interval: Option<Duration>,
+    /// The external label `server` [default: this host's name]
+    #[arg(long, value_name = "NAME")]
+    server: Option<ServerName>,
+    /// Whether images are fetched
+    #[arg(long, value_enum, default_value_t = PullArg::Missing)]
+    pull: PullArg,
+    /// Take over containers, networks and files of these names that somebody else made
+    #[arg(long)]
+    adopt: bool,
+    /// Wait where another run works on the stack
+    #[arg(long)]
+    wait: bool,
+    /// Print what would be done, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum PullArg {
+    /// When the engine does not have them
+    Missing,
+    /// Never: a missing image is an error
+    Never,
+}
+
+/// A limit, or none.
+#[derive(Debug, Clone)]
+struct RetentionSize(Option<Size>);
+
+fn retention_size(text: &str) -> Result<RetentionSize, stack::ValueError> {
+    match text {
+        "none" => Ok(RetentionSize(None)),
+        text => text.parse().map(|size| RetentionSize(Some(size))),
+    }
+}
+
+fn port(text: &str) -> Result<(Component, u16), String> {
+    let forms = "write it as prometheus=9091";
+    let (name, number) = text.split_once('=').ok_or(forms)?;
+    let component = component(name).map_err(|error| error.to_string())?;
+    let port = number
+        .parse()
+        .ok()
+        .filter(|port| *port > 0)
+        .ok_or_else(|| format!("{number:?} is no port from 1 to 65535; {forms}"))?;
+    Ok((component, port))
+}
+
+impl SetupArgs {
+    fn change(&self) -> Change {
+        Change {
+            without: self.without.iter().copied().collect(),
+            with: self.with.iter().copied().collect(),
+            ports: self.port.iter().copied().collect(),
+            retention_time: self.retention_time.clone(),
+            retention_size: self.retention_size.clone().map(|RetentionSize(size)| size),
+            scrape_interval: self.scrape_interval.clone(),
+            server: self.server.clone(),
+        }
+    }
+}
+
+pub(super) fn run(args: &SetupArgs) -> anyhow::Result<()> {
+    let progress = Progress::new();
+    let manner = Manner {
+        pull: match args.pull {
+            PullArg::Missing => Pull::Missing,
+            PullArg::Never => Pull::Never,
+        },
+        adopt: args.adopt,
+        wait: args.wait,
+    };
+    run_to_end(args.common.json, &progress, async {
+        let stack = args.common.stack(&manner).await?;
+        let change = args.change();
+        if args.dry_run {
+            let planned = stack.plan(&change).await?;
+            let steps: Vec<String> = planned.steps.iter().map(ToString::to_string).collect();
+            let fields = json!({ "dry_run": true, "steps": steps, "options": planned.options });
+            return Ok(Outcome::done(list(&steps), fields));
+        }
+        let report = stack.setup(&change, &|event| progress.hear(event)).await?;
+        Ok(Outcome::done(text(&report), serde_json::to_value(&report)?))
+    })
+}
+
+fn list(steps: &[String]) -> String {
+    match steps.is_empty() {
+        true => "nothing to do".to_owned(),
+        false => steps.join("\n"),
+    }
+}
+
+fn text(report: &Report) -> String {
+    let done = match report.steps.len() {
+        0 => "Nothing to do; every target is up.".to_owned(),
+        1 => "1 step done; every target is up.".to_owned(),
+        steps => format!("{steps} steps done; every target is up."),
+    };
+    let (Some(url), Some(user), Some(file)) = (&report.url, &report.user, &report.password_file) else {
+        return done;
+    };
+    format!(
+        "{done}\nPrometheus answers at {url}; user {user}, password in {}",
+        file.display()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_and_sizes_are_read() {
+        assert_eq!(port("prometheus=9091"), Ok((Component::Prometheus, 9091)));
+        for (text, want) in [
+            ("9091", "write it as"),
+            ("grafana=3000", "grafana"),
+            ("prometheus=0", "1 to 65535"),
+            ("prometheus=99999", "1 to 65535"),
+        ] {
+            let error = port(text).expect_err("wrong");
+            assert!(error.contains(want), "{error}");
+        }
+        assert!(retention_size("none").expect("none").0.is_none());
+        assert!(retention_size("5GB").expect("a size").0.is_some());
+        retention_size("5 apples").expect_err("no size");
+    }
+
+    #[test]
+    fn what_was_done_is_said_shortly() {
+        let mut report = Report::default();
+        assert_eq!(text(&report), "Nothing to do; every target is up.");
+        report.steps = vec!["a".to_owned(), "b".to_owned()];
+        report.url = Some("http://127.0.0.1:9090".to_owned());
+        report.user = Some("masthead".to_owned());
+        report.password_file = Some("/b/secrets/prometheus.password".into());
+        assert_eq!(
+            text(&report),
+            "2 steps done; every target is up.\nPrometheus answers at http://127.0.0.1:9090; user masthead, password in \
+             /b/secrets/prometheus.password"
+        );
+        assert_eq!(list(&[]), "nothing to do");
+    }
+}

@@ -1,0 +1,205 @@
+//! What is on the host now, read from the engine and the base directory; and the facts that the desired state depends on.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use crate::desired::{LABEL_BASE_DIR, LABEL_SPEC, LABEL_STACK};
+use crate::engine::{Engine, ImageStore, Inspected};
+use crate::place::Place;
+use crate::{
+    Component, Facts, Observed, ObservedContainer, Options, Range, Secret, StackError, range, secrets, spec,
+};
+
+/// Networks of platforms that Prometheus joins where they are.
+const PLATFORM_NETWORKS: [&str; 1] = ["dokploy-network"];
+/// Where containerd's socket is when the engine does not say it.
+const CONTAINERD_SOCKET: &str = "/run/containerd/containerd.sock";
+/// The end of the name of a file that is being written; a run that was killed may leave one.
+const UNFINISHED: &str = ".masthead-new";
+
+/// What is there, as far as the stack is concerned.
+pub(crate) async fn observe(engine: &Engine, place: &Place, base_dir: &Path) -> Result<Observed, StackError> {
+    let mut entries = BTreeMap::new();
+    for path in spec::known_paths() {
+        let absolute = below(base_dir, &path);
+        if let Some(entry) = place.entry(&absolute).await? {
+            entries.insert(path, entry);
+        }
+    }
+    let containers = containers(engine, base_dir).await?;
+    let ours: Vec<String> = containers
+        .iter()
+        .filter(|(_, container)| container.ours)
+        .map(|(name, _)| name.clone())
+        .collect();
+    let mut images = BTreeSet::new();
+    for component in Component::ALL {
+        if engine.image_architecture(component.image()).await?.is_some() {
+            images.insert(component.image().to_owned());
+        }
+    }
+    Ok(Observed {
+        network: engine.network(spec::NETWORK, &ours).await?,
+        base_dir_is_foreign: is_foreign(place.list(base_dir).await?),
+        entries,
+        containers,
+        images,
+    })
+}
+
+async fn containers(
+    engine: &Engine,
+    base_dir: &Path,
+) -> Result<BTreeMap<String, ObservedContainer>, StackError> {
+    let mut names: BTreeSet<String> = Component::ALL.map(|c| c.container().to_owned()).into();
+    names.extend(
+        engine
+            .labelled(LABEL_BASE_DIR, &base_dir.to_string_lossy())
+            .await?,
+    );
+    let mut containers = BTreeMap::new();
+    for name in names {
+        if let Some(container) = engine.container(&name).await? {
+            containers.insert(name, observed(&container));
+        }
+    }
+    Ok(containers)
+}
+
+fn observed(container: &Inspected) -> ObservedContainer {
+    let label = |name: &str| container.labels.get(name).cloned();
+    ObservedContainer {
+        id: container.id.clone(),
+        ours: label(LABEL_STACK).is_some(),
+        base_dir: label(LABEL_BASE_DIR).unwrap_or_default(),
+        fingerprint: label(LABEL_SPEC).unwrap_or_default(),
+        state: container.state,
+        networks: container.networks.clone(),
+    }
+}
+
+/// A folder that holds something, but not our mark.
+fn is_foreign(names: Option<Vec<String>>) -> bool {
+    let names: Vec<String> = names
+        .unwrap_or_default()
+        .into_iter()
+        .filter(|name| !name.ends_with(UNFINISHED))
+        .collect();
+    !names.is_empty() && !names.iter().any(|name| name == spec::OPTIONS_FILE)
+}
+
+/// The path below the base directory; the empty one is the base directory itself.
+pub(crate) fn below(base_dir: &Path, path: &Path) -> PathBuf {
+    match path.as_os_str().is_empty() {
+        true => base_dir.to_owned(),
+        false => base_dir.join(path),
+    }
+}
+
+/// The kept options; `None` when there is no stack of ours.
+pub(crate) async fn kept_options(place: &Place, base_dir: &Path) -> Result<Option<Options>, StackError> {
+    let path = base_dir.join(spec::OPTIONS_FILE);
+    let Some(content) = place.read(&path).await? else {
+        return Ok(None);
+    };
+    spec::kept_options(&content)
+        .map(Some)
+        .map_err(|error| StackError::Kept {
+            path,
+            reason: error.to_string(),
+        })
+}
+
+/// What the host is. Secrets and the network's range are those that are there, and new ones where there are none.
+pub(crate) async fn facts(
+    engine: &Engine,
+    place: &Place,
+    base_dir: &Path,
+    observed: &Observed,
+) -> Result<Facts, StackError> {
+    let about = engine.about();
+    let networks = engine.networks().await?;
+    let platform_networks = networks
+        .iter()
+        .filter(|network| network.attachable && PLATFORM_NETWORKS.contains(&network.name.as_str()))
+        .map(|network| network.name.clone())
+        .collect();
+    let range = match kept_range(observed) {
+        Some(range) => range,
+        None => {
+            let mut used = place.routed_ranges().await?;
+            used.extend(networks.into_iter().flat_map(|network| network.subnets));
+            range::free(&used).ok_or_else(|| StackError::Engine {
+                attempt: "choosing a range for the network".to_owned(),
+                reason: "every private range that it could have is in use by networks or routes".to_owned(),
+                cure: "remove networks that nobody needs (`docker network prune`)".to_owned(),
+            })?
+        }
+    };
+    Ok(Facts {
+        hostname: place.hostname(),
+        memory_bytes: about.memory_bytes,
+        cpus: about.cpus,
+        base_dir: base_dir.to_owned(),
+        range,
+        platform_networks,
+        secrets: kept_secrets(observed)?,
+        docker_root: about.root.clone(),
+        docker_socket: engine.socket().to_owned(),
+        containerd_socket: containerd_socket(place, &about.image_store).await,
+        root_is_shared: place.root_is_shared().await,
+        has_kmsg: place.exists(Path::new("/dev/kmsg")).await,
+        has_dev_disk: place.exists(Path::new("/dev/disk")).await,
+    })
+}
+
+fn kept_range(observed: &Observed) -> Option<Range> {
+    let network = observed.network.as_ref().filter(|network| network.ours)?;
+    Some(Range {
+        subnet: Some(network.subnet.clone()).filter(|subnet| !subnet.is_empty())?,
+        gateway: network.gateway?,
+    })
+}
+
+fn kept_secrets(observed: &Observed) -> Result<Vec<(Component, Secret)>, StackError> {
+    let content = |path: PathBuf| {
+        observed
+            .entries
+            .get(&path)
+            .and_then(|entry| entry.content.as_deref())
+    };
+    Component::ALL
+        .into_iter()
+        .map(|component| {
+            let password = content(spec::password_file(component));
+            let hash = content(spec::hash_file(component));
+            secrets::recall(password, hash)
+                .map(|secret| (component, secret))
+                .map_err(|error| StackError::Invalid(error.to_string()))
+        })
+        .collect()
+}
+
+async fn containerd_socket(place: &Place, store: &ImageStore) -> Option<PathBuf> {
+    let ImageStore::Containerd(said) = store else {
+        return None;
+    };
+    let path = said.clone().unwrap_or_else(|| PathBuf::from(CONTAINERD_SOCKET));
+    place.exists(&path).await.then_some(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_foreign_when_it_holds_something_and_not_our_mark() {
+        let names = |names: &[&str]| Some(names.iter().map(ToString::to_string).collect::<Vec<_>>());
+        assert!(!is_foreign(None));
+        assert!(!is_foreign(names(&[])));
+        assert!(is_foreign(names(&["prometheus.yml"])));
+        assert!(!is_foreign(names(&["prometheus.yml", "masthead-stack.json"])));
+        // All that a run left which was killed while it wrote its first file.
+        assert!(!is_foreign(names(&[".masthead-stack.json.masthead-new"])));
+    }
+}

@@ -1,0 +1,208 @@
+//! Why there is no plan.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use super::{KEPT_SUFFIX, network_fits};
+use crate::desired::Desired;
+use crate::spec::PENDING_FILE;
+use crate::{Observed, Run};
+
+/// Something that is in our way and not ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Foreign {
+    /// A container of our name without our label.
+    Container {
+        /// Its name.
+        name: String,
+    },
+    /// A container of our name that belongs to a stack with another base directory.
+    OtherStack {
+        /// Its name.
+        name: String,
+        /// The other stack's base directory.
+        base_dir: String,
+    },
+    /// A network of our name without our label.
+    Network {
+        /// Its name.
+        name: String,
+    },
+    /// The network has to be made anew, but containers that are not ours are in it. `--adopt` does not help.
+    NetworkInUse {
+        /// Its name.
+        name: String,
+        /// Who is in it.
+        guests: Vec<String>,
+    },
+    /// The base directory holds something, and nothing says that it is ours.
+    BaseDir {
+        /// Absolute.
+        path: PathBuf,
+    },
+    /// A folder where a file has to be, or a file where a folder has to be. `--adopt` does not help.
+    Path {
+        /// Absolute.
+        path: PathBuf,
+        /// A folder has to be there.
+        folder_wanted: bool,
+    },
+}
+
+impl fmt::Display for Foreign {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Container { name } => write!(
+                f,
+                "container {name} is not of this stack: rename it (`docker rename {name} NAME`) or remove it, or let setup replace it with `--adopt`"
+            ),
+            Self::OtherStack { name, base_dir } => write!(
+                f,
+                "container {name} belongs to the stack of {base_dir}: change that one with `--base-dir {base_dir}`, or let setup replace it with `--adopt`"
+            ),
+            Self::Network { name } => write!(
+                f,
+                "network {name} is not of this stack: remove it (`docker network rm {name}`), or let setup make it anew with `--adopt`"
+            ),
+            Self::NetworkInUse { name, guests } => write!(
+                f,
+                "network {name} has to be made anew, but {} in it, not of this stack: `docker network disconnect {name} {}`, then try again",
+                are_in(guests),
+                guests.first().map_or("NAME", String::as_str)
+            ),
+            Self::BaseDir { path } => write!(
+                f,
+                "{} holds something that is not of this stack: choose another folder with `--base-dir`, or take it over with `--adopt` (a file that is replaced stays as NAME{KEPT_SUFFIX}HASH)",
+                path.display()
+            ),
+            Self::Path { path, folder_wanted } => {
+                let (is, wanted) = match folder_wanted {
+                    true => ("a file", "a folder"),
+                    false => ("a folder", "a file"),
+                };
+                write!(
+                    f,
+                    "{} is {is}, but {wanted} has to be there: move it away",
+                    path.display()
+                )
+            }
+        }
+    }
+}
+
+fn are_in(guests: &[String]) -> String {
+    let verb = if guests.len() == 1 { "is" } else { "are" };
+    format!("{} {verb}", guests.join(", "))
+}
+
+/// Why there is no plan. Its text names everything that is in the way, and for each what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// Names of ours belong to somebody else; never empty.
+    NotOurs(Vec<Foreign>),
+    /// Images that are not there must not be fetched; never empty.
+    NoImage(Vec<String>),
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotOurs(foreign) => {
+                let lines: Vec<_> = foreign.iter().map(ToString::to_string).collect();
+                write!(f, "nothing was changed: {}", lines.join("; "))
+            }
+            Self::NoImage(images) => write!(
+                f,
+                "nothing was changed: the engine has no image {}, and `--pull never` forbids to fetch it: bring it with `docker pull` or `docker load`, or leave `--pull never` out",
+                images.join(", ")
+            ),
+        }
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// Is something in the way? If not: does the network have to be made (anew)?
+pub(super) fn check(desired: &Desired, observed: &Observed, run: &Run) -> Result<bool, Refusal> {
+    let mut foreign = Vec::new();
+    if observed.base_dir_is_foreign && !run.adopt {
+        foreign.push(Foreign::BaseDir {
+            path: run.base_dir.clone(),
+        });
+    }
+    foreign.extend(paths(desired, observed, run));
+    if !run.adopt {
+        foreign.extend(containers(desired, observed, run));
+    }
+    foreign.extend(network(desired, observed, run));
+    if foreign.is_empty() {
+        let fits = observed
+            .network
+            .as_ref()
+            .is_some_and(|there| network_fits(desired, there));
+        Ok(!fits)
+    } else {
+        Err(Refusal::NotOurs(foreign))
+    }
+}
+
+fn paths(desired: &Desired, observed: &Observed, run: &Run) -> Vec<Foreign> {
+    let folders = desired.folders.iter().map(|folder| (folder.path.clone(), true));
+    let files = desired.files.iter().map(|file| (file.path.clone(), false));
+    folders
+        .chain(files)
+        .chain([(PathBuf::from(PENDING_FILE), false)])
+        .filter(|(path, folder_wanted)| {
+            observed
+                .entries
+                .get(path)
+                .is_some_and(|there| there.content.is_some() == *folder_wanted)
+        })
+        .map(|(path, folder_wanted)| Foreign::Path {
+            // Joined with an empty path it would end in a slash.
+            path: match path.as_os_str().is_empty() {
+                true => run.base_dir.clone(),
+                false => run.base_dir.join(path),
+            },
+            folder_wanted,
+        })
+        .collect()
+}
+
+fn containers(desired: &Desired, observed: &Observed, run: &Run) -> Vec<Foreign> {
+    let base_dir = run.base_dir.display().to_string();
+    let there = desired.containers.iter().filter_map(|spec| {
+        let there = observed.containers.get(&spec.name)?;
+        Some((spec.name.clone(), there))
+    });
+    there
+        .filter_map(|(name, there)| match there.ours {
+            false => Some(Foreign::Container { name }),
+            true if there.base_dir != base_dir => Some(Foreign::OtherStack {
+                name,
+                base_dir: there.base_dir.clone(),
+            }),
+            true => None,
+        })
+        .collect()
+}
+
+fn network(desired: &Desired, observed: &Observed, run: &Run) -> Option<Foreign> {
+    let there = observed.network.as_ref()?;
+    let name = desired.network.name.clone();
+    if network_fits(desired, there) {
+        return None;
+    }
+    if !there.ours && !run.adopt {
+        return Some(Foreign::Network { name });
+    }
+    // Those of our names are adopted, so they are gone by then.
+    let is_wanted = |guest: &&String| desired.containers.iter().any(|spec| spec.name == **guest);
+    let guests: Vec<String> = there
+        .guests
+        .iter()
+        .filter(|guest| !(run.adopt && is_wanted(guest)))
+        .cloned()
+        .collect();
+    (!guests.is_empty()).then_some(Foreign::NetworkInUse { name, guests })
+}

@@ -1,0 +1,373 @@
+//! The life of a deployed stack: looked at, checked, started, stopped, restarted, its logs, and its end.
+
+use futures_util::stream::select_all;
+
+use super::report::url;
+use super::{ComponentStatus, Report, Stack, Status, apply};
+use crate::apply::Site;
+use crate::check::{self, CheckReport, Finding, Level};
+use crate::engine::{Health, Inspected};
+use crate::{
+    Change, Component, Event, LogStream, OnEvent, Options, StackError, State, observe, plan, settle,
+};
+
+/// Where the base directory is mounted in Prometheus' container.
+const CONFIG_IN_CONTAINER: &str = "/etc/prometheus/prometheus.yml";
+/// How long a file of findings may be.
+const MAX_FINDING_LINES: usize = 6;
+
+/// What is done to containers.
+#[derive(Clone, Copy)]
+enum Act {
+    Start,
+    Stop,
+    Restart,
+}
+
+impl Act {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Stop => "stop",
+            Self::Restart => "restart",
+        }
+    }
+}
+
+impl Stack {
+    /// How the components are.
+    ///
+    /// # Errors
+    /// No stack is set up, or the engine does not answer.
+    pub async fn status(&self) -> Result<Status, StackError> {
+        let options = self.kept().await?;
+        let mut components = Vec::new();
+        for component in options.components() {
+            let seen = self.engine.container(component.container()).await?;
+            components.push(component_status(component, seen.as_ref()));
+        }
+        Ok(Status {
+            base_dir: self.run.base_dir.clone(),
+            url: url(&options),
+            options,
+            components,
+        })
+    }
+
+    /// Checks everything. That something is wrong is no error but a finding.
+    ///
+    /// # Errors
+    /// No stack is set up, or the engine does not answer.
+    pub async fn check(&self) -> Result<CheckReport, StackError> {
+        let options = self.kept().await?;
+        let about = self.engine.about();
+        let mut findings = vec![Finding::ok(
+            "engine",
+            format!(
+                "Docker {} behind {}",
+                about.version,
+                self.engine.socket().display()
+            ),
+        )];
+        findings.push(self.check_settings().await);
+        let mut prometheus_runs = false;
+        for component in options.components() {
+            let seen = self.engine.container(component.container()).await?;
+            prometheus_runs |= component == Component::Prometheus
+                && seen.as_ref().is_some_and(|seen| seen.state == State::Running);
+            findings.extend(check::container(component, seen.as_ref()));
+        }
+        if prometheus_runs {
+            findings.push(self.check_config().await);
+            findings.extend(self.check_prometheus(&options).await);
+        }
+        findings.push(self.check_disk(&options).await);
+        Ok(CheckReport { findings })
+    }
+
+    /// Starts components, all without a name, and waits until they are well.
+    ///
+    /// # Errors
+    /// No stack is set up, another run holds the lock, or a container does not start or is not well.
+    pub async fn start(&self, components: &[Component], events: OnEvent<'_>) -> Result<Report, StackError> {
+        self.act(Act::Start, components, events).await
+    }
+
+    /// Stops components, all without a name. They stay stopped, also when the machine restarts.
+    ///
+    /// # Errors
+    /// No stack is set up, another run holds the lock, or a container cannot be stopped.
+    pub async fn stop(&self, components: &[Component], events: OnEvent<'_>) -> Result<Report, StackError> {
+        self.act(Act::Stop, components, events).await
+    }
+
+    /// Restarts components, all without a name, and waits until they are well.
+    ///
+    /// # Errors
+    /// As [`Stack::start`].
+    pub async fn restart(&self, components: &[Component], events: OnEvent<'_>) -> Result<Report, StackError> {
+        self.act(Act::Restart, components, events).await
+    }
+
+    /// What a component, or each of them, has written: the last so many lines of each (all without a number), and with `follow` those
+    /// to come.
+    ///
+    /// # Errors
+    /// No stack is set up, or the engine does not answer.
+    pub async fn logs(
+        &self,
+        component: Option<Component>,
+        follow: bool,
+        tail: Option<usize>,
+    ) -> Result<LogStream, StackError> {
+        let options = self.kept().await?;
+        let wanted = match component {
+            Some(component) => self.named(&[component], &options)?,
+            None => options.components().collect(),
+        };
+        let streams: Vec<LogStream> = wanted
+            .into_iter()
+            .map(|component| self.engine.logs(component, follow, tail))
+            .collect();
+        Ok(Box::pin(select_all(streams)))
+    }
+
+    /// The steps that [`Stack::remove`] would carry out, in words.
+    ///
+    /// # Errors
+    /// What is there cannot be read.
+    pub async fn plan_removal(&self, purge_data: bool) -> Result<Vec<String>, StackError> {
+        let observed = observe::observe(&self.engine, &self.place, &self.run.base_dir).await?;
+        let steps = plan::removal(&observed, &self.run.base_dir, purge_data);
+        Ok(steps.iter().map(ToString::to_string).collect())
+    }
+
+    /// Removes the stack: its containers, network and generated files; its data and the user's own files only with `purge_data`.
+    ///
+    /// # Errors
+    /// Another run holds the lock, or a step failed; the next run goes on.
+    pub async fn remove(&self, purge_data: bool, events: OnEvent<'_>) -> Result<Report, StackError> {
+        let _lock = self.lock("remove", events).await?;
+        let observed = observe::observe(&self.engine, &self.place, &self.run.base_dir).await?;
+        let steps = plan::removal(&observed, &self.run.base_dir, purge_data);
+        let texts: Vec<String> = steps.iter().map(ToString::to_string).collect();
+        events(Event::Planned { steps: texts.clone() });
+        let site = Site {
+            engine: &self.engine,
+            place: &self.place,
+            base_dir: &self.run.base_dir,
+            prometheus: None,
+        };
+        apply(&site, &steps, events).await?;
+        Ok(Report::of(texts))
+    }
+
+    async fn kept(&self) -> Result<Options, StackError> {
+        observe::kept_options(&self.place, &self.run.base_dir)
+            .await?
+            .ok_or_else(|| self.not_set_up())
+    }
+
+    /// The components that are meant, in the order in which they are started.
+    fn named(&self, components: &[Component], options: &Options) -> Result<Vec<Component>, StackError> {
+        let there: Vec<Component> = options.components().collect();
+        if let Some(absent) = components.iter().find(|component| !there.contains(component)) {
+            return Err(StackError::Invalid(format!(
+                "this stack is without {absent}; `masthead setup --with {absent}` adds it"
+            )));
+        }
+        match components.is_empty() {
+            true => Ok(there),
+            false => Ok(there.into_iter().filter(|c| components.contains(c)).collect()),
+        }
+    }
+
+    async fn act(
+        &self,
+        act: Act,
+        components: &[Component],
+        events: OnEvent<'_>,
+    ) -> Result<Report, StackError> {
+        let _lock = self.lock(act.word(), events).await?;
+        let options = self.kept().await?;
+        let mut components = self.named(components, &options)?;
+        let observed = observe::observe(&self.engine, &self.place, &self.run.base_dir).await?;
+        for component in &components {
+            let container = observed.containers.get(component.container());
+            if !container.is_some_and(|container| self.is_of_this_stack(container)) {
+                return Err(StackError::Invalid(format!(
+                    "there is no container {} of this stack; `masthead setup` makes it",
+                    component.container()
+                )));
+            }
+        }
+        if matches!(act, Act::Stop) {
+            // Prometheus first, so that it does not see the others go down.
+            components.reverse();
+        }
+        let mut done = Vec::new();
+        for (index, component) in components.iter().enumerate() {
+            let step = format!("{} container {}", act.word(), component.container());
+            let (at, of) = (index + 1, components.len());
+            events(Event::Began {
+                at,
+                of,
+                step: step.clone(),
+            });
+            let name = component.container();
+            match act {
+                Act::Start => self.engine.start(name).await?,
+                Act::Stop => self.engine.stop(name).await?,
+                Act::Restart => self.engine.restart(name).await?,
+            }
+            events(Event::Done {
+                at,
+                of,
+                step: step.clone(),
+            });
+            done.push(step);
+        }
+        if !matches!(act, Act::Stop) {
+            settle::containers(&self.engine, &components, events).await?;
+        }
+        Ok(Report::of(done))
+    }
+
+    /// Would `setup` change anything?
+    async fn check_settings(&self) -> Finding {
+        let name = "settings";
+        match self.look(&Change::default()).await {
+            Ok(view) if view.steps.is_empty() => Finding::ok(
+                name,
+                format!(
+                    "files, network and {} containers are as wanted",
+                    view.desired.containers.len()
+                ),
+            ),
+            Ok(view) => {
+                let mut steps: Vec<String> = view.steps.iter().map(ToString::to_string).collect();
+                let more = steps.len().saturating_sub(MAX_FINDING_LINES);
+                steps.truncate(MAX_FINDING_LINES);
+                if more > 0 {
+                    steps.push(format!("{more} more"));
+                }
+                let text = format!("not as wanted; setup would: {}", steps.join(", "));
+                Finding::problem(name, text, "masthead setup")
+            }
+            Err(error) => Finding::problem(name, error.to_string(), "masthead setup --dry-run"),
+        }
+    }
+
+    /// Does promtool accept the configuration, with the user's own files?
+    async fn check_config(&self) -> Finding {
+        let name = "configuration";
+        let words = ["promtool", "check", "config", CONFIG_IN_CONTAINER];
+        match self.engine.exec(Component::Prometheus.container(), &words).await {
+            Ok((0, _)) => Finding::ok(name, "promtool accepts it"),
+            Ok((_, output)) => {
+                let lines: Vec<&str> = output
+                    .lines()
+                    .map(str::trim)
+                    .filter(|line| line.contains("FAILED") || line.contains("error"))
+                    .collect();
+                let text = match lines.is_empty() {
+                    true => output.trim().to_owned(),
+                    false => lines.join(" "),
+                };
+                Finding::problem(
+                    name,
+                    format!("promtool: {text}"),
+                    "mend the file in conf.d or rules that it names, then masthead restart prometheus",
+                )
+            }
+            Err(error) => Finding::problem(name, error.to_string(), ""),
+        }
+    }
+
+    async fn check_prometheus(&self, options: &Options) -> Vec<Finding> {
+        let prometheus = match self.access().await {
+            Ok(access) => self.prometheus_of(&access),
+            Err(error) => return vec![Finding::problem("password", error.to_string(), "run it as root")],
+        };
+        let mut findings = Vec::new();
+        let seconds_in_use = prometheus
+            .metric("prometheus_config_last_reload_successful")
+            .await;
+        if let Ok(Some(0.0)) = seconds_in_use {
+            findings.push(Finding::problem(
+                "configuration",
+                "Prometheus did not take its files at the last reload and runs with what it read before",
+                "masthead logs prometheus",
+            ));
+        }
+        findings.push(match prometheus.stranger().status("/metrics").await {
+            Ok(status) => check::password(status),
+            Err(error) => Finding::problem("password", error.to_string(), "masthead logs prometheus"),
+        });
+        match prometheus.targets().await {
+            Ok(targets) => {
+                let block = self.firewall(&targets, options).await;
+                findings.extend(check::targets(&targets, options, block.as_ref()));
+            }
+            Err(error) => findings.push(Finding::problem(
+                "targets",
+                error.to_string(),
+                "masthead logs prometheus",
+            )),
+        }
+        findings
+    }
+
+    async fn check_disk(&self, options: &Options) -> Finding {
+        let data = self.run.base_dir.join("data");
+        let (space, bytes) = (self.place.space(&data).await, self.place.size(&data).await);
+        match (space, bytes) {
+            (Ok(space), Ok(bytes)) => check::disk(&data, space, bytes, options),
+            (Err(error), _) | (_, Err(error)) => Finding::new("disk", Level::Warning, error.to_string(), ""),
+        }
+    }
+}
+
+impl Report {
+    fn of(steps: Vec<String>) -> Self {
+        Self {
+            steps,
+            url: None,
+            user: None,
+            password_file: None,
+        }
+    }
+}
+
+fn component_status(component: Component, seen: Option<&Inspected>) -> ComponentStatus {
+    let state = match seen.map(|seen| seen.state) {
+        None => "absent",
+        Some(State::Created) => "created",
+        Some(State::Running) => "running",
+        Some(State::Restarting) => "restarting",
+        Some(State::Paused) => "paused",
+        Some(State::Exited) => "exited",
+        Some(State::Dead) => "dead",
+    };
+    let health = match seen.map(|seen| seen.health) {
+        None | Some(Health::None) => "",
+        Some(Health::Starting) => "starting",
+        Some(Health::Healthy) => "healthy",
+        Some(Health::Unhealthy) => "unhealthy",
+    };
+    ComponentStatus {
+        component,
+        container: component.container().to_owned(),
+        image: seen.map(|seen| seen.image.clone()).unwrap_or_default(),
+        state: state.to_owned(),
+        // What a container that ended said of its health before is no news.
+        health: if state == "running" {
+            health.to_owned()
+        } else {
+            String::new()
+        },
+        restarts: seen.map_or(0, |seen| seen.restarts),
+        started_at: seen.map(|seen| seen.started_at.clone()).unwrap_or_default(),
+        well: state == "running" && health != "unhealthy",
+    }
+}

@@ -1,0 +1,150 @@
+//! One look at everything: what is wanted, what is there, and the steps between the two.
+
+use super::{Access, Stack};
+use crate::desired::Desired;
+use crate::ports::{self, Listening, Wanted};
+use crate::{Change, Component, Facts, Observed, Options, StackError, State, Step, observe, plan, spec};
+
+/// The program that holds the socket of a published port; the engine knows for which container.
+const PROXY: &str = "docker-proxy";
+
+/// What a look showed.
+pub(super) struct View {
+    pub(super) options: Options,
+    pub(super) facts: Facts,
+    pub(super) desired: Desired,
+    pub(super) steps: Vec<Step>,
+}
+
+impl View {
+    /// How Prometheus is asked once the plan is carried out.
+    pub(super) fn access(&self) -> Access {
+        let secret = self
+            .facts
+            .secrets
+            .iter()
+            .find(|(component, _)| *component == Component::Prometheus)
+            .map(|(_, secret)| secret.password.as_bytes())
+            .unwrap_or_default();
+        Access::new(&self.options, secret)
+    }
+}
+
+impl Stack {
+    /// Looks at everything, for the kept options with this change.
+    pub(super) async fn look(&self, change: &Change) -> Result<View, StackError> {
+        let base_dir = &self.run.base_dir;
+        let kept = observe::kept_options(&self.place, base_dir).await?;
+        let start = match &kept {
+            Some(kept) => kept.clone(),
+            None => Options::new(self.server_name()?),
+        };
+        let options = change.over(start)?;
+        let observed = observe::observe(&self.engine, &self.place, base_dir).await?;
+        let facts = observe::facts(&self.engine, &self.place, base_dir, &observed).await?;
+        let desired = spec::desired(&options, &facts);
+        let steps = plan::plan(&desired, &observed, &self.run)?;
+        self.check_ports(&options, kept.as_ref(), &facts, &observed)
+            .await?;
+        Ok(View {
+            options,
+            facts,
+            desired,
+            steps,
+        })
+    }
+
+    /// The host's own name, as label `server`.
+    fn server_name(&self) -> Result<crate::ServerName, StackError> {
+        let hostname = self.place.hostname();
+        hostname.parse().map_err(|error| {
+            StackError::Invalid(format!(
+                "the host's name does not do, name it with --server: {error}"
+            ))
+        })
+    }
+
+    /// Are the ports that are wanted free, or ours already?
+    async fn check_ports(
+        &self,
+        options: &Options,
+        kept: Option<&Options>,
+        facts: &Facts,
+        observed: &Observed,
+    ) -> Result<(), StackError> {
+        let runs = |component: Component| {
+            observed
+                .containers
+                .get(component.container())
+                .is_some_and(|container| matches!(container.state, State::Running | State::Paused))
+        };
+        let ours: Vec<Wanted> = ports::wanted(kept.unwrap_or(options), facts)
+            .into_iter()
+            .filter(|wanted| runs(wanted.component))
+            .collect();
+        let published = self.engine.published().await;
+        let sockets = self.place.listening().await?;
+        let listening: Vec<Listening> = merge(published, sockets)
+            .into_iter()
+            // Containers of our names are replaced or refused by the plan.
+            .filter(|socket| !is_of_our_names(socket))
+            .collect();
+        let taken = ports::taken(&ports::wanted(options, facts), &listening, &ours);
+        match taken.is_empty() {
+            true => Ok(()),
+            false => Err(StackError::PortsTaken {
+                texts: taken.iter().map(ToString::to_string).collect(),
+            }),
+        }
+    }
+}
+
+fn is_of_our_names(socket: &Listening) -> bool {
+    Component::ALL
+        .into_iter()
+        .any(|component| socket.owner.as_deref() == Some(&format!("container {}", component.container())))
+}
+
+/// Published ports, and the sockets that are not the engine's own for them.
+fn merge(published: Vec<Listening>, sockets: Vec<Listening>) -> Vec<Listening> {
+    let is_proxy = |socket: &Listening| {
+        socket.owner.as_deref() == Some(PROXY) && published.iter().any(|port| port.port == socket.port)
+    };
+    let sockets: Vec<Listening> = sockets.into_iter().filter(|socket| !is_proxy(socket)).collect();
+    published.into_iter().chain(sockets).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn socket(address: &str, port: u16, owner: Option<&str>) -> Listening {
+        Listening {
+            address: address.parse().expect("an address"),
+            port,
+            owner: owner.map(ToOwned::to_owned),
+        }
+    }
+
+    #[test]
+    fn a_published_port_is_its_containers_and_not_the_proxys() {
+        let published = vec![
+            socket("127.0.0.1", 9090, Some("container masthead-prometheus")),
+            socket("0.0.0.0", 8080, Some("container shop")),
+        ];
+        let sockets = vec![
+            socket("127.0.0.1", 9090, Some(PROXY)),
+            socket("0.0.0.0", 8080, Some(PROXY)),
+            socket("0.0.0.0", 22, Some("sshd")),
+            // A proxy of another engine on this machine.
+            socket("0.0.0.0", 7000, Some(PROXY)),
+        ];
+        let merged = merge(published, sockets);
+        let owners: Vec<_> = merged.iter().filter_map(|s| s.owner.as_deref()).collect();
+        assert_eq!(
+            owners,
+            ["container masthead-prometheus", "container shop", "sshd", PROXY]
+        );
+        assert!(is_of_our_names(&merged[0]) && !is_of_our_names(&merged[1]));
+    }
+}

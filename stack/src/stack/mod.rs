@@ -1,0 +1,295 @@
+//! [`Stack`]: the upstream stack of one engine and base directory, and all that can be done with it.
+//!
+//! What changes something takes the lock, needs root, and leaves what a later run can go on from, also when its future is dropped
+//! half-way. What only looks does neither.
+
+mod life;
+mod look;
+mod report;
+
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use crate::apply::{Site, apply};
+use crate::check::{firewall, words};
+use crate::engine::Engine;
+use crate::place::{Lock, Place};
+use crate::prometheus::{Prometheus, Target};
+use crate::settle;
+use crate::{
+    Change, Component, Event, ObservedContainer, OnEvent, Options, Run, StackError, Step, observe, spec,
+};
+
+pub use report::{Access, ComponentStatus, Planned, Report, Status};
+
+/// Where Docker's socket is.
+const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
+/// The folder of the self-hosted platform, whose stack lives below it.
+const PLATFORM_DIR: &str = "/etc/dokploy";
+/// What the images take once they are unpacked, and a bit.
+const IMAGES_BYTES: u64 = 1 << 30;
+/// What the first hours take.
+const DATA_BYTES: u64 = 128 << 20;
+
+/// The upstream stack.
+#[derive(Debug)]
+pub struct Stack {
+    engine: Engine,
+    place: Place,
+    run: Run,
+    waits: bool,
+}
+
+/// The base directory where nobody says one.
+#[must_use]
+pub fn default_base_dir() -> PathBuf {
+    let platform = Path::new(PLATFORM_DIR);
+    match platform.is_dir() {
+        true => platform.join("prometheus"),
+        false => PathBuf::from("/etc/masthead/prometheus"),
+    }
+}
+
+impl Stack {
+    /// Connects to the engine behind a unix socket, Docker's usual one without a path.
+    ///
+    /// # Errors
+    /// There is no engine, it may not be used, it is none for Linux containers, or too old; the base directory is no absolute path.
+    pub async fn connect(socket: Option<PathBuf>, run: Run) -> Result<Self, StackError> {
+        if !run.base_dir.is_absolute() || run.base_dir.parent().is_none() {
+            return Err(StackError::Invalid(format!(
+                "the base directory {} does not do; it is an absolute path below / such as /etc/masthead/prometheus",
+                run.base_dir.display()
+            )));
+        }
+        let socket = socket.unwrap_or_else(|| PathBuf::from(DEFAULT_SOCKET));
+        Ok(Self {
+            engine: Engine::connect(&socket).await?,
+            place: Place::here(),
+            run,
+            waits: false,
+        })
+    }
+
+    /// Waits for the lock where another run holds it, instead of failing.
+    #[must_use]
+    pub fn waiting(mut self, waits: bool) -> Self {
+        self.waits = waits;
+        self
+    }
+
+    /// The steps that [`Stack::setup`] would carry out. Nothing is changed.
+    ///
+    /// # Errors
+    /// The change cannot be, something is not ours, ports are taken, or something cannot be read.
+    pub async fn plan(&self, change: &Change) -> Result<Planned, StackError> {
+        let view = self.look(change).await?;
+        Ok(Planned {
+            options: view.options,
+            steps: view.steps,
+        })
+    }
+
+    /// Brings the stack to what the kept options with this change want, and waits until every container is well and every target up.
+    ///
+    /// # Errors
+    /// As [`Stack::plan`]; another run holds the lock; a step failed (the error says which were done, and the next run goes on); a
+    /// container is not well; a target is down.
+    pub async fn setup(&self, change: &Change, events: OnEvent<'_>) -> Result<Report, StackError> {
+        let _lock = self.lock("setup", events).await?;
+        let view = self.look(change).await?;
+        let texts: Vec<String> = view.steps.iter().map(ToString::to_string).collect();
+        events(Event::Planned { steps: texts.clone() });
+        if !view.steps.is_empty() {
+            self.preflight(&view.options, &view.steps).await?;
+        }
+        let access = view.access();
+        let prometheus = self.prometheus_of(&access);
+        let site = Site {
+            engine: &self.engine,
+            place: &self.place,
+            base_dir: &self.run.base_dir,
+            prometheus: Some(&prometheus),
+        };
+        apply(&site, &view.steps, events).await?;
+        let components: Vec<Component> = view.options.components().collect();
+        settle::containers(&self.engine, &components, events).await?;
+        for target in self.settle_targets(&prometheus, &view.options, events).await? {
+            events(Event::Warning {
+                text: match target.error.as_str() {
+                    "" => format!(
+                        "target {} of job {} was not scraped yet",
+                        target.instance, target.job
+                    ),
+                    error => format!(
+                        "target {} of job {} is down: {error}",
+                        target.instance, target.job
+                    ),
+                },
+            });
+        }
+        Ok(Report {
+            steps: texts,
+            url: Some(access.url),
+            user: Some(access.user),
+            password_file: Some(self.password_file()),
+        })
+    }
+
+    /// How to ask the deployed Prometheus.
+    ///
+    /// # Errors
+    /// No stack is set up, or its files cannot be read.
+    pub async fn access(&self) -> Result<Access, StackError> {
+        let base_dir = &self.run.base_dir;
+        let Some(options) = observe::kept_options(&self.place, base_dir).await? else {
+            return Err(self.not_set_up());
+        };
+        let path = self.password_file();
+        let password = self.place.read(&path).await?.ok_or_else(|| {
+            StackError::file(
+                "reading",
+                &path,
+                std::io::Error::from(std::io::ErrorKind::NotFound),
+            )
+        })?;
+        Ok(Access::new(&options, &password))
+    }
+
+    /// Checks what stands in the way of steps that are about to be carried out, before the first of them.
+    async fn preflight(&self, options: &Options, steps: &[Step]) -> Result<(), StackError> {
+        let engine = self.engine.about();
+        for component in options.components() {
+            let image = component.image();
+            let found = self.engine.image_architecture(image).await?.unwrap_or_default();
+            let wanted = image_architecture(&engine.architecture);
+            if !found.is_empty() && found != wanted {
+                return Err(StackError::Architecture {
+                    what: format!("image {image}"),
+                    found,
+                    wanted: format!("the engine's machine is {wanted}"),
+                    cure: format!(
+                        "remove it (`docker rmi {image}`) and run this again, or bring one for {wanted}"
+                    ),
+                });
+            }
+        }
+        let pulls = steps.iter().any(|step| matches!(step, Step::PullImage { .. }));
+        if pulls {
+            self.has_room(&engine.root, "what images take", IMAGES_BYTES)
+                .await?;
+        }
+        self.has_room(
+            &self.run.base_dir,
+            "Prometheus' data of the first hours",
+            DATA_BYTES,
+        )
+        .await
+    }
+
+    async fn has_room(&self, path: &Path, what: &str, needed: u64) -> Result<(), StackError> {
+        let free = self.place.space(path).await?.free;
+        if free >= needed {
+            return Ok(());
+        }
+        Err(StackError::NoSpace {
+            path: path.to_owned(),
+            free: words(free),
+            what: what.to_owned(),
+            needed: words(needed),
+        })
+    }
+
+    /// Waits for the targets; of one that stays down, says the cure.
+    async fn settle_targets(
+        &self,
+        prometheus: &Prometheus,
+        options: &Options,
+        events: OnEvent<'_>,
+    ) -> Result<Vec<Target>, StackError> {
+        let down = match settle::targets(prometheus, options, events).await {
+            Ok(later) => return Ok(later),
+            Err(down) => down,
+        };
+        let block = self.firewall(&down, options).await;
+        Err(StackError::TargetsDown {
+            texts: down
+                .iter()
+                .map(|target| {
+                    let component = target.job.parse().unwrap_or(Component::Prometheus);
+                    let (found, cure) = crate::check::down(component, block.as_ref());
+                    format!(
+                        "target {} is down: {}{found}; run: {cure}",
+                        target.job, target.error
+                    )
+                })
+                .collect(),
+        })
+    }
+
+    /// What keeps Prometheus from a node_exporter that runs and listens, if that is so.
+    async fn firewall(&self, targets: &[Target], options: &Options) -> Option<firewall::Block> {
+        let is_down = targets.iter().any(|target| {
+            target.job == Component::NodeExporter.name() && target.health == crate::TargetHealth::Down
+        });
+        let port = options.port(Component::NodeExporter);
+        let listening = self.place.listening().await.unwrap_or_default();
+        let listens = listening.iter().any(|socket| socket.port == port);
+        if !is_down || !listens {
+            return None;
+        }
+        firewall::block(&firewall::rules(&self.place).await, port)
+    }
+
+    /// Takes the lock of this engine for a command.
+    async fn lock(&self, command: &'static str, events: OnEvent<'_>) -> Result<Lock, StackError> {
+        if !self.place.is_root() {
+            return Err(StackError::NotRoot { attempt: command });
+        }
+        // By the engine and not by the base directory: it is the engine's names that two runs would both make.
+        let engine = match self.engine.about().id.as_str() {
+            "" => self.engine.socket().to_string_lossy().into_owned(),
+            id => id.to_owned(),
+        };
+        let digest = Sha256::digest(engine.as_bytes());
+        let name: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let who = format!("`{command}` in process {}", std::process::id());
+        self.place
+            .lock(&format!("stack-{name}"), &who, self.waits, |holder| {
+                events(Event::Waiting {
+                    what: format!("another run to be done ({holder})"),
+                });
+            })
+            .await
+    }
+
+    fn prometheus_of(&self, access: &Access) -> Prometheus {
+        Prometheus::new(self.place.reach(access.port), &access.user, &access.password)
+    }
+
+    fn password_file(&self) -> PathBuf {
+        self.run.base_dir.join(spec::password_file(Component::Prometheus))
+    }
+
+    fn not_set_up(&self) -> StackError {
+        StackError::NotSetUp {
+            base_dir: self.run.base_dir.clone(),
+        }
+    }
+
+    /// Is this container of the stack that we are about?
+    fn is_of_this_stack(&self, container: &ObservedContainer) -> bool {
+        container.ours && Path::new(&container.base_dir) == self.run.base_dir
+    }
+}
+
+/// The name that images have for the machine of an engine.
+fn image_architecture(engine: &str) -> &str {
+    match engine {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        "armv6l" | "armv7l" | "armv8l" => "arm",
+        other => other,
+    }
+}
