@@ -355,10 +355,9 @@ fn promtool(rig: &Rig, file: &Path) -> Result<()> {
             "--entrypoint=/bin/promtool",
             docker::stack::name("prometheus")?,
             "check",
-            if file.ends_with("web.yml") {
-                "web-config"
-            } else {
-                "config"
+            match file.ends_with("prometheus.yml") {
+                true => "config",
+                false => "web-config",
             },
             &inside.display().to_string(),
         ])

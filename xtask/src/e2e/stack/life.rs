@@ -33,7 +33,7 @@ const STEPS: &[Step] = &[
         "a user's own scrape configuration and rules are taken and kept",
         own_configuration,
     ),
-    ("a changed scrape interval is a reload", interval),
+    ("a changed scrape interval is a reload of Prometheus", interval),
     (
         "a changed retention replaces Prometheus alone and keeps its data",
         retention,
@@ -372,23 +372,24 @@ fn interval(rig: &Rig) -> Result<()> {
         bail!("a reload is wanted: {steps:?}");
     }
     rig.done("setup", &["--scrape-interval", "2s"])?;
-    let config = rig.prometheus("/api/v1/status/config", &[]).or_else(|_| {
-        let password = rig.password("prometheus")?;
-        let response = rig.http(
-            "127.0.0.1:9090",
-            "GET",
-            "/api/v1/status/config",
-            Some(&password),
-            b"",
-        )?;
-        Ok::<_, anyhow::Error>(response.json()?["data"].take())
-    })?;
-    let yaml = config["yaml"].as_str().unwrap_or_default();
+    let password = rig.password("prometheus")?;
+    let path = "/api/v1/status/config";
+    let config = rig
+        .http("127.0.0.1:9090", "GET", path, Some(&password), b"")?
+        .json()?;
+    let yaml = config["data"]["yaml"].as_str().unwrap_or_default();
     if !yaml.contains("scrape_interval: 2s") {
         bail!("Prometheus has not read it: {yaml}");
     }
-    if before != rig.ids()? || started != rig.docker.inspect("masthead-prometheus", ".State.StartedAt")? {
-        bail!("containers were replaced or restarted for a reload");
+    let after = rig.ids()?;
+    for ((name, was), (_, is)) in before.iter().zip(&after) {
+        // cAdvisor reads containers at a pace that follows the interval, which it is told at its start.
+        if was != is && name != "masthead-cadvisor" {
+            bail!("{name} was replaced for a reload");
+        }
+    }
+    if started != rig.docker.inspect("masthead-prometheus", ".State.StartedAt")? {
+        bail!("Prometheus was restarted for a reload");
     }
     rig.done("setup", &["--scrape-interval", "1s"]).map(|_| ())
 }
@@ -441,7 +442,7 @@ fn stop_and_start(rig: &Rig) -> Result<()> {
         bail!("one component was started: {states:?}");
     }
     rig.done("start", &[])?;
-    rig.wait_for("count(up == 1) == 3")?;
+    targets_are_up(rig)?;
     let before = rig.docker.inspect("masthead-cadvisor", ".State.StartedAt")?;
     let ids = rig.ids()?;
     rig.done("restart", &["cadvisor"])?;
