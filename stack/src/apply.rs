@@ -12,6 +12,11 @@ use crate::{Component, Event, OnEvent, StackError, Step, spec};
 
 /// A configuration that Prometheus has not taken by then, it does not take.
 const RELOAD_LIMIT: Duration = Duration::from_secs(20);
+/// When Prometheus took a configuration last, and whether the last attempt succeeded.
+const RELOAD_METRICS: [&str; 2] = [
+    "prometheus_config_last_reload_success_timestamp_seconds",
+    "prometheus_config_last_reload_successful",
+];
 /// Between two looks at it.
 const RELOAD_PAUSE: Duration = Duration::from_millis(200);
 
@@ -108,20 +113,26 @@ impl Site<'_> {
         let Some(prometheus) = self.prometheus.filter(|_| component == Component::Prometheus) else {
             return self.engine.hang_up(container).await;
         };
-        let taken_at = || prometheus.metric("prometheus_config_last_reload_success_timestamp_seconds");
         // One that does not answer yet is starting, and reads the new configuration anyway.
-        let Ok(before) = taken_at().await else {
+        let Ok(before) = prometheus.metrics(RELOAD_METRICS).await else {
             return self.engine.hang_up(container).await;
         };
         self.engine.hang_up(container).await?;
-        let taken = async {
-            while taken_at().await.is_ok_and(|now| now == before) {
+        let outcome = async {
+            loop {
                 tokio::time::sleep(RELOAD_PAUSE).await;
+                match prometheus.metrics(RELOAD_METRICS).await {
+                    Ok(now) if now == before => {}
+                    Ok([_, success]) => return success != Some(0.0),
+                    // It went away over it; what becomes of it is seen when all is waited for.
+                    Err(_) => return true,
+                }
             }
         };
-        match tokio::time::timeout(RELOAD_LIMIT, taken).await {
-            Ok(()) => Ok(()),
-            Err(_) => Err(StackError::Container {
+        // One that failed before and fails again changes nothing: that is seen by the limit alone.
+        match tokio::time::timeout(RELOAD_LIMIT, outcome).await {
+            Ok(true) => Ok(()),
+            Ok(false) | Err(_) => Err(StackError::Container {
                 container: container.to_owned(),
                 what: "did not take its new configuration and goes on with the old one; what it says of files in conf.d and rules \
                        is to be mended there"

@@ -130,7 +130,11 @@ pub enum StackError {
         base_dir: PathBuf,
     },
     /// A step of a plan failed.
-    #[error("step {at} of {of} ({step}): {source}. {}", progress(done, left))]
+    #[error(
+        "step {at} of {of} ({step}): {source}{}{}",
+        end_of(source),
+        progress(done, left)
+    )]
     Step {
         /// Counted from 1.
         at: usize,
@@ -236,6 +240,14 @@ fn progress(done: &[String], left: &[String]) -> String {
         said(done),
         said(left)
     )
+}
+
+/// What stands between a cause, which may end with lines of a log, and the next sentence.
+fn end_of(cause: &StackError) -> &'static str {
+    match cause.to_string().contains('\n') {
+        true => "\n",
+        false => ". ",
+    }
 }
 
 fn log_tail(log: &[String]) -> String {

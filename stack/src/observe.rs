@@ -40,7 +40,7 @@ pub(crate) async fn observe(engine: &Engine, place: &Place, base_dir: &Path) -> 
     }
     Ok(Observed {
         network: engine.network(spec::NETWORK, &ours).await?,
-        base_dir_is_foreign: is_foreign(place.list(base_dir).await?),
+        base_dir_is_foreign: is_foreign(place, base_dir).await?,
         entries,
         containers,
         images,
@@ -78,14 +78,27 @@ fn observed(container: &Inspected) -> ObservedContainer {
     }
 }
 
-/// A folder that holds something, but not our mark.
-fn is_foreign(names: Option<Vec<String>>) -> bool {
-    let names: Vec<String> = names
-        .unwrap_or_default()
-        .into_iter()
-        .filter(|name| !name.ends_with(UNFINISHED))
-        .collect();
-    !names.is_empty() && !names.iter().any(|name| name == spec::OPTIONS_FILE)
+/// Is it a folder that holds something, but not our mark? What a run leaves that was cut off before it wrote the mark does not count:
+/// folders of our names with nothing in them, and a file that was not finished.
+async fn is_foreign(place: &Place, base_dir: &Path) -> Result<bool, StackError> {
+    let names = place.list(base_dir).await?.unwrap_or_default();
+    if names.iter().any(|name| name == spec::OPTIONS_FILE) {
+        return Ok(false);
+    }
+    let folders: Vec<PathBuf> = spec::folders().into_iter().map(|folder| folder.path).collect();
+    for name in names {
+        let is_unfinished = name.ends_with(UNFINISHED);
+        let is_our_name = folders.iter().any(|folder| folder == Path::new(&name));
+        if is_unfinished || (is_our_name && is_empty_folder(place, &base_dir.join(&name)).await) {
+            continue;
+        }
+        return Ok(true);
+    }
+    Ok(false)
+}
+
+async fn is_empty_folder(place: &Place, path: &Path) -> bool {
+    matches!(place.list(path).await, Ok(Some(names)) if names.is_empty())
 }
 
 /// The path below the base directory; the empty one is the base directory itself.
@@ -192,14 +205,45 @@ async fn containerd_socket(place: &Place, store: &ImageStore) -> Option<PathBuf>
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_folder_is_foreign_when_it_holds_something_and_not_our_mark() {
-        let names = |names: &[&str]| Some(names.iter().map(ToString::to_string).collect::<Vec<_>>());
-        assert!(!is_foreign(None));
-        assert!(!is_foreign(names(&[])));
-        assert!(is_foreign(names(&["prometheus.yml"])));
-        assert!(!is_foreign(names(&["prometheus.yml", "masthead-stack.json"])));
-        // All that a run left which was killed while it wrote its first file.
-        assert!(!is_foreign(names(&[".masthead-stack.json.masthead-new"])));
+    #[tokio::test]
+    async fn a_folder_is_foreign_when_it_holds_something_that_is_not_ours() {
+        let file =
+            |name: &'static str| move |base: &Path| std::fs::write(base.join(name), "x").expect("file");
+        let cases: [(&str, Box<dyn Fn(&Path)>, bool); 6] = [
+            ("nothing", Box::new(|_: &Path| {}), false),
+            ("a file", Box::new(file("prometheus.yml")), true),
+            ("our mark", Box::new(file("masthead-stack.json")), false),
+            // All that a run leaves that was cut off before the mark was written.
+            (
+                "an unfinished file",
+                Box::new(file(".masthead-stack.json.masthead-new")),
+                false,
+            ),
+            (
+                "an empty folder of ours",
+                Box::new(|base: &Path| std::fs::create_dir(base.join("data")).expect("folder")),
+                false,
+            ),
+            (
+                "a folder of our name with something in it",
+                Box::new(|base: &Path| {
+                    std::fs::create_dir(base.join("data")).expect("folder");
+                    std::fs::write(base.join("data/x"), "x").expect("file");
+                }),
+                true,
+            ),
+        ];
+        let place = Place::here();
+        for (what, fill, want) in cases {
+            let base = tempfile::tempdir().expect("folder");
+            fill(base.path());
+            assert_eq!(
+                is_foreign(&place, base.path()).await.expect("listed"),
+                want,
+                "{what}"
+            );
+        }
+        let absent = is_foreign(&place, Path::new("/no/such/folder")).await;
+        assert!(!absent.expect("listed"));
     }
 }

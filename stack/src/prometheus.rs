@@ -44,6 +44,8 @@ pub struct Target {
     pub health: TargetHealth,
     /// Why it failed; empty when it did not.
     pub error: String,
+    /// When it was scraped last, RFC 3339; changes with each scrape.
+    pub last_scrape: String,
 }
 
 /// A Prometheus and the password that it asks for.
@@ -89,6 +91,8 @@ struct ActiveTarget {
     health: TargetHealth,
     #[serde(default)]
     last_error: String,
+    #[serde(default)]
+    last_scrape: String,
 }
 
 impl Prometheus {
@@ -119,10 +123,14 @@ impl Prometheus {
         Ok(targets)
     }
 
-    /// A metric of its own that has no labels.
-    pub(crate) async fn metric(&self, name: &str) -> Result<Option<f64>, StackError> {
+    /// Metrics of its own that have no labels.
+    pub(crate) async fn metrics<const N: usize>(
+        &self,
+        names: [&str; N],
+    ) -> Result<[Option<f64>; N], StackError> {
         let body = self.get("/metrics").await?;
-        Ok(metric(&String::from_utf8_lossy(&body), name))
+        let text = String::from_utf8_lossy(&body);
+        Ok(names.map(|name| metric(&text, name)))
     }
 
     /// The status code of an answer to somebody without a password.
@@ -203,6 +211,7 @@ fn target(active: ActiveTarget) -> Target {
         url: active.scrape_url,
         health: active.health,
         error: active.last_error,
+        last_scrape: active.last_scrape,
     }
 }
 

@@ -1,10 +1,12 @@
 //! Waits until what was deployed is well: containers run and are healthy, targets are up.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use crate::engine::{Engine, Health, Inspected};
 use crate::prometheus::{Prometheus, Target, TargetHealth};
+use crate::spec::PROMETHEUS_PORT;
 use crate::{Component, Event, OnEvent, Options, StackError, State};
 
 /// Containers that are not well by then will not be: the longest start-up time and some questions after it.
@@ -44,6 +46,8 @@ pub(crate) async fn containers(
                 let restarts = *first_seen.entry(*component).or_insert(container.restarts);
                 match judge(&container, restarts) {
                     Verdict::Well => {}
+                    // The engine asks for the first time after an interval, half a minute: that can be had sooner.
+                    Verdict::Wait if engine.is_healthy(component.container(), &container).await => {}
                     Verdict::Wait => waiting = Some(*component),
                     Verdict::Bad(what) => return Err(bad(engine, *component, &what).await),
                 }
@@ -114,42 +118,71 @@ async fn bad(engine: &Engine, component: Component, what: &str) -> StackError {
     }
 }
 
-/// Waits until the target of each component is up. Gives the targets that are not, but are not ours to mend: the user's own, and ours
-/// that are due only later.
+/// The target of a component, as the configuration has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    component: Component,
+    /// `host:port`.
+    address: String,
+}
+
+/// The targets that the configuration has for these options.
+pub(crate) fn wanted(options: &Options, gateway: Ipv4Addr) -> Vec<Wanted> {
+    options
+        .components()
+        .map(|component| {
+            let port = options.port(component);
+            let address = match component {
+                Component::Prometheus => format!("127.0.0.1:{PROMETHEUS_PORT}"),
+                Component::NodeExporter => format!("{gateway}:{port}"),
+                Component::Cadvisor => format!("{}:{port}", component.container()),
+            };
+            Wanted { component, address }
+        })
+        .collect()
+}
+
+/// Waits until every wanted target is up; with `anew`, by a scrape that begins after this call: what Prometheus says of the time before
+/// is of a container that was replaced meanwhile. Gives the targets that are not up, but are not ours to mend: the user's own, and
+/// ours that are due only later. An error are ours that are down.
 pub(crate) async fn targets(
     prometheus: &Prometheus,
-    options: &Options,
+    wanted: &[Wanted],
+    scrape_interval_ms: u64,
+    anew: bool,
     events: OnEvent<'_>,
 ) -> Result<Vec<Target>, Vec<Target>> {
-    let interval_ms = options.scrape_interval.millis();
-    let limit = Duration::from_millis((interval_ms * 2 + 20_000).clamp(40_000, SCRAPE_LIMIT_MS));
+    let limit = Duration::from_millis((scrape_interval_ms * 2 + 20_000).clamp(40_000, SCRAPE_LIMIT_MS));
+    let mut first: Option<Vec<Target>> = None;
     let mut last: Vec<Target> = Vec::new();
     let mut said = false;
     let up = async {
         loop {
             // One that does not answer yet is starting: it was healthy a moment ago.
             if let Ok(targets) = prometheus.targets().await {
+                let before = first.get_or_insert_with(|| targets.clone());
+                let before: &[Target] = if anew { before } else { &[] };
                 last = targets;
-                if absent(&last, options).is_empty()
-                    && ours(&last, options).all(|t| t.health == TargetHealth::Up)
-                {
+                if wanted.iter().all(|wanted| is_up(wanted, &last, before)) {
                     return;
                 }
             }
             if !said {
                 said = true;
                 events(Event::Waiting {
-                    what: "the first scrape of every target".to_owned(),
+                    what: "a scrape of every target".to_owned(),
                 });
             }
             tokio::time::sleep(PAUSE).await;
         }
     };
     let in_time = tokio::time::timeout(limit, up).await.is_ok();
-    let down: Vec<Target> = ours(&last, options)
-        .filter(|target| target.health == TargetHealth::Down)
-        .cloned()
-        .chain(absent(&last, options))
+    let down: Vec<Target> = wanted
+        .iter()
+        .filter_map(|wanted| match target_of(wanted, &last) {
+            None => Some(absent(wanted.component)),
+            Some(target) => (target.health == TargetHealth::Down).then(|| target.clone()),
+        })
         .collect();
     if !in_time && !down.is_empty() {
         return Err(down);
@@ -160,28 +193,42 @@ pub(crate) async fn targets(
         .collect())
 }
 
-/// The targets that setup answers for.
-fn ours<'a>(targets: &'a [Target], options: &'a Options) -> impl Iterator<Item = &'a Target> {
-    targets.iter().filter(|target| {
-        options
-            .components()
-            .any(|component| component.name() == target.job)
-    })
+/// Is it up, by a scrape later than those before?
+fn is_up(wanted: &Wanted, targets: &[Target], before: &[Target]) -> bool {
+    let Some(target) = target_of(wanted, targets) else {
+        return false;
+    };
+    let is_later = target_of(wanted, before).is_none_or(|before| before.last_scrape != target.last_scrape);
+    target.health == TargetHealth::Up && is_later
 }
 
-/// A target for each component that Prometheus does not know of.
-pub(crate) fn absent(targets: &[Target], options: &Options) -> Vec<Target> {
+/// The target that the configuration has, at its very address: after a reload the one of the former configuration is listed for some
+/// seconds more.
+fn target_of<'a>(wanted: &Wanted, targets: &'a [Target]) -> Option<&'a Target> {
+    let authority = format!("//{}/", wanted.address);
+    targets
+        .iter()
+        .find(|target| target.job == wanted.component.name() && target.url.contains(&authority))
+}
+
+/// The components of which Prometheus has no target.
+pub(crate) fn without_target(targets: &[Target], options: &Options) -> Vec<Target> {
     options
         .components()
         .filter(|component| !targets.iter().any(|target| target.job == component.name()))
-        .map(|component| Target {
-            job: component.name().to_owned(),
-            instance: String::new(),
-            url: String::new(),
-            health: TargetHealth::Down,
-            error: "Prometheus has no such target".to_owned(),
-        })
+        .map(absent)
         .collect()
+}
+
+fn absent(component: Component) -> Target {
+    Target {
+        job: component.name().to_owned(),
+        instance: String::new(),
+        url: String::new(),
+        health: TargetHealth::Down,
+        error: "Prometheus has no such target".to_owned(),
+        last_scrape: String::new(),
+    }
 }
 
 #[cfg(test)]
@@ -202,6 +249,7 @@ mod tests {
             restarts: 4,
             started_at: String::new(),
             health: Health::Healthy,
+            health_command: Vec::new(),
             health_output: String::new(),
             networks: BTreeSet::new(),
             published: Vec::new(),
@@ -252,21 +300,51 @@ mod tests {
         }
     }
 
+    fn target(component: Component, address: &str, health: TargetHealth, last_scrape: &str) -> Target {
+        Target {
+            job: component.name().to_owned(),
+            instance: String::new(),
+            url: format!("http://{address}/metrics"),
+            health,
+            error: String::new(),
+            last_scrape: last_scrape.to_owned(),
+        }
+    }
+
     #[test]
     fn components_without_a_target_are_named() {
         let mut options = Options::new("a".parse().expect("a name"));
         options.without.insert(Component::Cadvisor);
-        let up = |job: &str| Target {
-            job: job.to_owned(),
-            instance: String::new(),
-            url: String::new(),
-            health: TargetHealth::Up,
-            error: String::new(),
-        };
-        let absent: Vec<String> = absent(&[up("prometheus"), up("mine")], &options)
+        let up = target(Component::Prometheus, "127.0.0.1:9090", TargetHealth::Up, "");
+        let absent: Vec<String> = without_target(&[up], &options)
             .into_iter()
             .map(|target| target.job)
             .collect();
         assert_eq!(absent, ["node-exporter"]);
+    }
+
+    #[test]
+    fn only_a_later_scrape_of_the_very_address_counts() {
+        let mut options = Options::new("a".parse().expect("a name"));
+        options.ports.insert(Component::NodeExporter, 9101);
+        let wanted = wanted(&options, Ipv4Addr::new(172, 29, 241, 1));
+        let node = wanted
+            .iter()
+            .find(|wanted| wanted.component == Component::NodeExporter)
+            .expect("wanted");
+        let at = |port: u16, health, last| {
+            let address = format!("172.29.241.1:{port}");
+            [target(Component::NodeExporter, &address, health, last)]
+        };
+        use TargetHealth::{Down, Unknown, Up};
+        assert!(is_up(node, &at(9101, Up, "t1"), &[]));
+        assert!(is_up(node, &at(9101, Up, "t2"), &at(9101, Up, "t1")));
+        // It was only at another address before.
+        assert!(is_up(node, &at(9101, Up, "t1"), &at(9100, Up, "t1")));
+        assert!(!is_up(node, &at(9101, Up, "t1"), &at(9101, Up, "t1")));
+        assert!(!is_up(node, &at(9100, Up, "t1"), &[]));
+        assert!(!is_up(node, &at(9101, Down, "t1"), &[]));
+        assert!(!is_up(node, &at(9101, Unknown, "t0"), &[]));
+        assert!(!is_up(node, &[], &[]));
     }
 }

@@ -264,3 +264,8 @@ proptest! {
         prop_assert!(cut.len() + 4 > most.min(text.len()));
     }
 }
+
+#[test]
+fn the_upstream_stack_shows_the_same_labels() {
+    assert_eq!(super::DEFAULT_LABELS, stack::spec::CONTAINER_LABELS);
+}

@@ -158,7 +158,7 @@ pub(crate) fn targets(
     options: &Options,
     block: Option<&firewall::Block>,
 ) -> Vec<Finding> {
-    let absent = crate::settle::absent(targets, options);
+    let absent = crate::settle::without_target(targets, options);
     targets
         .iter()
         .chain(&absent)
@@ -241,6 +241,16 @@ pub(crate) fn password(status: u16) -> Finding {
             "masthead setup",
         ),
     }
+}
+
+/// What promtool complains of, without what it is content with.
+pub(crate) fn promtool_complaint(output: &str) -> String {
+    let lines: Vec<&str> = output
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with("Checking ") && !line.starts_with("SUCCESS"))
+        .collect();
+    lines.join(" ")
 }
 
 /// Bytes as people say them.

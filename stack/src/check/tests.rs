@@ -18,6 +18,7 @@ fn seen() -> Inspected {
         restarts: 0,
         started_at: String::new(),
         health: Health::Healthy,
+        health_command: Vec::new(),
         health_output: String::new(),
         networks: BTreeSet::new(),
         published: vec![PublishedPort {
@@ -82,6 +83,7 @@ fn a_target_that_is_down_names_the_firewall_where_it_is_at_fault() {
         url: String::new(),
         health,
         error: "context deadline exceeded".to_owned(),
+        last_scrape: String::new(),
     };
     let seen = [
         target("mine", TargetHealth::Down),
@@ -133,6 +135,16 @@ fn room_is_judged_by_what_is_free_and_what_may_come() {
 fn a_door_that_is_open_is_a_problem() {
     assert_eq!(password(401).level, Level::Ok);
     assert_eq!(password(200).level, Level::Problem);
+}
+
+#[test]
+fn what_promtool_complains_of_is_all_that_is_said() {
+    let output = "Checking /etc/prometheus/prometheus.yml\n SUCCESS: 1 rule files found\n  FAILED: parsing YAML file conf.d/a.yml:\n \
+                  line 1: field foo not found\n\n";
+    assert_eq!(
+        promtool_complaint(output),
+        "FAILED: parsing YAML file conf.d/a.yml: line 1: field foo not found"
+    );
 }
 
 #[test]

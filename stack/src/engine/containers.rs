@@ -63,7 +63,9 @@ pub(crate) struct Inspected {
     /// When it started last, RFC 3339; changes with each start.
     pub(crate) started_at: String,
     pub(crate) health: Health,
-    /// The output of the last question.
+    /// The question, in the engine's form.
+    pub(crate) health_command: Vec<String>,
+    /// The output of the last one.
     pub(crate) health_output: String,
     pub(crate) networks: BTreeSet<String>,
     /// Its addresses in them.
@@ -231,6 +233,17 @@ impl Engine {
         }
     }
 
+    /// Asks a container how it is, as the engine does at intervals. `false` also where it cannot be asked.
+    pub(crate) async fn is_healthy(&self, name: &str, container: &Inspected) -> bool {
+        let words: Vec<&str> = container.health_command.iter().map(String::as_str).collect();
+        let words = match words.as_slice() {
+            ["CMD", words @ ..] if !words.is_empty() => words.to_vec(),
+            ["CMD-SHELL", line] => vec!["/bin/sh", "-c", line],
+            _ => return false,
+        };
+        matches!(self.exec(name, &words).await, Ok((0, _)))
+    }
+
     /// Runs words in a container: the exit code, and the end of what they printed.
     pub(crate) async fn exec(&self, container: &str, words: &[&str]) -> Result<(i64, String), StackError> {
         let attempt = format!("running {} in container {container}", words.join(" "));
@@ -318,6 +331,10 @@ fn inspected(answer: ContainerInspectResponse) -> Inspected {
             Some(HealthStatusEnum::HEALTHY) => Health::Healthy,
             Some(HealthStatusEnum::UNHEALTHY) => Health::Unhealthy,
         },
+        health_command: config
+            .healthcheck
+            .and_then(|health| health.test)
+            .unwrap_or_default(),
         health_output: health_output.trim().to_owned(),
         networks: network.networks.unwrap_or_default().into_keys().collect(),
         published,

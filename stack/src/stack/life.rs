@@ -43,7 +43,7 @@ impl Stack {
         let options = self.kept().await?;
         let mut components = Vec::new();
         for component in options.components() {
-            let seen = self.engine.container(component.container()).await?;
+            let seen = self.seen(component).await?;
             components.push(component_status(component, seen.as_ref()));
         }
         Ok(Status {
@@ -72,7 +72,7 @@ impl Stack {
         findings.push(self.check_settings().await);
         let mut prometheus_runs = false;
         for component in options.components() {
-            let seen = self.engine.container(component.container()).await?;
+            let seen = self.seen(component).await?;
             prometheus_runs |= component == Component::Prometheus
                 && seen.as_ref().is_some_and(|seen| seen.state == State::Running);
             findings.extend(check::container(component, seen.as_ref()));
@@ -166,6 +166,19 @@ impl Stack {
         observe::kept_options(&self.place, &self.run.base_dir)
             .await?
             .ok_or_else(|| self.not_set_up())
+    }
+
+    /// A component's container. How it is, is asked where the engine has not asked yet: it does so half a minute after the start.
+    async fn seen(&self, component: Component) -> Result<Option<Inspected>, StackError> {
+        let name = component.container();
+        let mut seen = self.engine.container(name).await?;
+        if let Some(seen) = &mut seen
+            && seen.health == Health::Starting
+            && self.engine.is_healthy(name, seen).await
+        {
+            seen.health = Health::Healthy;
+        }
+        Ok(seen)
     }
 
     /// The components that are meant, in the order in which they are started.
@@ -265,15 +278,7 @@ impl Stack {
         match self.engine.exec(Component::Prometheus.container(), &words).await {
             Ok((0, _)) => Finding::ok(name, "promtool accepts it"),
             Ok((_, output)) => {
-                let lines: Vec<&str> = output
-                    .lines()
-                    .map(str::trim)
-                    .filter(|line| line.contains("FAILED") || line.contains("error"))
-                    .collect();
-                let text = match lines.is_empty() {
-                    true => output.trim().to_owned(),
-                    false => lines.join(" "),
-                };
+                let text = check::promtool_complaint(&output);
                 Finding::problem(
                     name,
                     format!("promtool: {text}"),
@@ -290,10 +295,10 @@ impl Stack {
             Err(error) => return vec![Finding::problem("password", error.to_string(), "run it as root")],
         };
         let mut findings = Vec::new();
-        let seconds_in_use = prometheus
-            .metric("prometheus_config_last_reload_successful")
+        let successful = prometheus
+            .metrics(["prometheus_config_last_reload_successful"])
             .await;
-        if let Ok(Some(0.0)) = seconds_in_use {
+        if let Ok([Some(0.0)]) = successful {
             findings.push(Finding::problem(
                 "configuration",
                 "Prometheus did not take its files at the last reload and runs with what it read before",

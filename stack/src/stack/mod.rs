@@ -21,6 +21,8 @@ use crate::{
     Change, Component, Event, ObservedContainer, OnEvent, Options, Run, StackError, Step, observe, spec,
 };
 
+use look::View;
+
 pub use report::{Access, ComponentStatus, Planned, Report, Status};
 
 /// Where Docker's socket is.
@@ -115,7 +117,7 @@ impl Stack {
         apply(&site, &view.steps, events).await?;
         let components: Vec<Component> = view.options.components().collect();
         settle::containers(&self.engine, &components, events).await?;
-        for target in self.settle_targets(&prometheus, &view.options, events).await? {
+        for target in self.settle_targets(&prometheus, &view, events).await? {
             events(Event::Warning {
                 text: match target.error.as_str() {
                     "" => format!(
@@ -205,10 +207,14 @@ impl Stack {
     async fn settle_targets(
         &self,
         prometheus: &Prometheus,
-        options: &Options,
+        view: &View,
         events: OnEvent<'_>,
     ) -> Result<Vec<Target>, StackError> {
-        let down = match settle::targets(prometheus, options, events).await {
+        let options = &view.options;
+        let wanted = settle::wanted(options, view.facts.range.gateway);
+        let interval_ms = options.scrape_interval.millis();
+        let anew = needs_scrape(&view.steps);
+        let down = match settle::targets(prometheus, &wanted, interval_ms, anew, events).await {
             Ok(later) => return Ok(later),
             Err(down) => down,
         };
@@ -281,6 +287,26 @@ impl Stack {
     fn is_of_this_stack(&self, container: &ObservedContainer) -> bool {
         container.ours && Path::new(&container.base_dir) == self.run.base_dir
     }
+}
+
+/// Did the steps change what is scraped, under a Prometheus that knew it before?
+fn needs_scrape(steps: &[Step]) -> bool {
+    let starts_prometheus = steps.iter().any(|step| match step {
+        Step::StartContainer { name } | Step::RestartContainer { name } => {
+            name == Component::Prometheus.container()
+        }
+        _ => false,
+    });
+    !starts_prometheus
+        && steps.iter().any(|step| {
+            matches!(
+                step,
+                Step::StartContainer { .. }
+                    | Step::RestartContainer { .. }
+                    | Step::UnpauseContainer { .. }
+                    | Step::Reload { .. }
+            )
+        })
 }
 
 /// The name that images have for the machine of an engine.

@@ -5,6 +5,7 @@ use futures_util::StreamExt;
 use serde_json::json;
 use stack::Component;
 
+use super::outcome::Interrupted;
 use super::{Common, EXIT_CODES, Manner, Outcome, Progress, component, run_to_end};
 use crate::cli::out;
 
@@ -33,7 +34,7 @@ pub(in crate::cli) struct LogsArgs {
 pub(super) fn run(args: &LogsArgs) -> anyhow::Result<()> {
     let progress = Progress::new();
     // The lines are the outcome; with --json there is no object after them but that of an error.
-    run_to_end(false, &progress, async {
+    let ended = run_to_end(false, &progress, async {
         let stack = args.common.stack(&Manner::default()).await?;
         let mut lines = stack.logs(args.component, args.follow, Some(args.tail)).await?;
         let width = match args.component {
@@ -48,5 +49,10 @@ pub(super) fn run(args: &LogsArgs) -> anyhow::Result<()> {
             }
         }
         Ok(Outcome::done("", json!({})))
-    })
+    });
+    match ended {
+        // That is how one stops following.
+        Err(error) if error.is::<Interrupted>() => Ok(()),
+        ended => ended,
+    }
 }

@@ -12,22 +12,30 @@ use crate::cli::out;
 /// Something is wrong with the stack.
 pub(super) const FOUND: u8 = 3;
 /// Wrong usage, as clap has it.
-pub(super) const USAGE: u8 = 2;
+const USAGE: u8 = 2;
 
 /// What ended a command is printed already; what is left is the exit code.
 #[derive(Debug, thiserror::Error)]
 #[error("exit code {0}")]
 pub(super) struct Printed(pub(super) u8);
 
+/// The command line asks for what cannot be done so.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Usage(pub(super) &'static str);
+
 /// Somebody ended it.
 #[derive(Debug, thiserror::Error)]
 #[error("interrupted; what was done stays, and the next run goes on from there")]
-struct Interrupted;
+pub(super) struct Interrupted;
 
 /// The exit code of an error, and whether it is printed already.
 pub(in crate::cli) fn exit_code(error: &anyhow::Error) -> (u8, bool) {
     if let Some(Printed(code)) = error.downcast_ref() {
         return (*code, true);
+    }
+    if error.is::<Usage>() {
+        return (USAGE, false);
     }
     let code = match error.downcast_ref::<StackError>().map(StackError::kind) {
         None | Some(ErrorKind::Failed) => 1,
@@ -121,6 +129,7 @@ fn object(ok: bool, fields: Value, error: Option<&anyhow::Error>) -> Value {
         let kind = match error.downcast_ref::<StackError>() {
             Some(error) => json!(error.kind()),
             None if error.is::<Interrupted>() => "interrupted".into(),
+            None if error.is::<Usage>() => "usage".into(),
             None => json!(ErrorKind::Failed),
         };
         json!({ "kind": kind, "text": crate::cli::error_text(error) })
@@ -152,6 +161,7 @@ mod tests {
             (locked().into(), (5, false)),
             (no_engine.into(), (6, false)),
             (Interrupted.into(), (1, false)),
+            (Usage("say --yes").into(), (2, false)),
             (Printed(FOUND).into(), (3, true)),
         ] {
             assert_eq!(exit_code(&error), want, "{error}");

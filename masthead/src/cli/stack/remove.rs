@@ -5,7 +5,7 @@ use std::io::{BufRead, IsTerminal, Write};
 use clap::Args;
 use serde_json::json;
 
-use super::outcome::{Printed, USAGE};
+use super::outcome::Usage;
 use super::{Common, EXIT_CODES, Manner, Outcome, Progress, run_to_end};
 
 #[derive(Debug, Args)]
@@ -42,8 +42,7 @@ pub(super) fn run(args: &RemoveArgs) -> anyhow::Result<()> {
                 return Ok(Outcome::done("nothing to remove", json!({ "steps": steps })));
             }
             if !std::io::stdin().is_terminal() || args.common.json {
-                say("masthead: remove asks first, and there is no terminal to ask on; say --yes\n")?;
-                return Err(Printed(USAGE).into());
+                return Err(Usage("remove asks first, and there is no terminal to ask on; say --yes").into());
             }
             if !is_wanted(&steps, args.purge_data)? {
                 return Ok(Outcome::done("nothing was removed", json!({ "steps": [] })));
