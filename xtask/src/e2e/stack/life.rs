@@ -546,7 +546,7 @@ fn remove_and_return(rig: &Rig) -> Result<()> {
     if !left.is_empty() || !rig.base().join("data").is_dir() {
         bail!("containers and network go and data stays: {left:?}");
     }
-    rig.run("status", &[])?.expect(1, &["masthead setup"])?;
+    rig.run("status", &[])?.expect(3, &["absent"])?;
     rig.set_up(&[])?;
     let again = rig.value("min(min_over_time(timestamp(up)[1h:1s]))")?;
     if (again - oldest).abs() > 2.0 {

@@ -92,10 +92,12 @@ impl Drop for Neighbour {
 
 fn lay_cable(docker: &crate::docker::Docker, neighbour: &str) -> Result<()> {
     let script = format!(
-        "busybox ip link add v0 type veth peer name v1 && busybox ip addr add {HOST}/24 dev v0 && \
-         busybox ip link set v0 up && busybox ip link set v1 netns {neighbour}"
+        "ip link add v0 type veth peer name v1 && ip addr add {HOST}/24 dev v0 && ip link set v0 up && \
+         ip link set v1 netns {neighbour}"
     );
-    shell::output(docker.inside("busybox").args(["sh", "-c", &script])).map(|_| ())
+    // busybox' `ip` cannot name both ends of a cable.
+    shell::obtain(&["ip"], "iproute2")?;
+    shell::output(docker.inside("sh").args(["-c", &script])).map(|_| ())
 }
 
 /// All of it.

@@ -53,7 +53,7 @@ impl World {
         for (kind, list) in lists {
             for name in docker.cli(list)?.lines().filter(|name| !is_ours(name)) {
                 let mut json: Value = serde_json::from_str(&docker.cli(&[kind, "inspect", name])?)?;
-                forget_guests(&mut json);
+                forget_passing(&mut json);
                 things.insert(format!("{kind} {name}"), json.to_string());
             }
         }
@@ -82,10 +82,14 @@ fn is_ours(name: &str) -> bool {
     name == "masthead" || name.starts_with("masthead-") && !name.starts_with("masthead-test")
 }
 
-/// The network `host` lists who uses it, and node_exporter does: that is no change of it.
-fn forget_guests(json: &mut Value) {
+/// What is no change of a thing: the network `host` lists who uses it, and node_exporter does; an image tells when it was named last,
+/// which a case does itself.
+fn forget_passing(json: &mut Value) {
     if let Some(guests) = json[0]["Containers"].as_object_mut() {
         guests.retain(|_, guest| !guest["Name"].as_str().is_some_and(is_ours));
+    }
+    if let Some(image) = json[0].as_object_mut() {
+        image.remove("Metadata");
     }
 }
 
