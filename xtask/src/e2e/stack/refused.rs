@@ -225,7 +225,8 @@ fn exits_at_once(rig: &Rig) -> Result<()> {
     fs::remove_dir_all(rig.base())?;
     rig.docker.cli(&["tag", image, "kept:1"])?;
     let entrypoint = "ENTRYPOINT [\"/bin/sh\", \"-c\", \"echo the sensor is on fire >&2; exit 3\"]";
-    rig.docker
+    let burning = rig
+        .docker
         .cli(&["commit", "--change", entrypoint, "others-done", image])?;
     let outcome = rig
         .run("setup", &["--pull", "never"])
@@ -236,6 +237,7 @@ fn exits_at_once(rig: &Rig) -> Result<()> {
     rig.run("check", &[])?.expect(3, &["node-exporter"])?;
     // The next run goes on from there: it replaces what was made of the wrong image, or leaves it to be replaced by hand.
     rig.done("remove", &["--purge-data", "--yes"])?;
+    rig.docker.cli(&["rmi", &burning])?;
     let _gone = fs::remove_dir_all(rig.base());
     nothing_was_made(rig)
 }
