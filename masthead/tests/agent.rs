@@ -102,6 +102,56 @@ fn a_password_is_asked_for_where_there_are_users() {
 }
 
 #[test]
+fn it_takes_cadvisors_place_when_told_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("web.yml");
+    let hash = bcrypt::hash("x", 4).unwrap();
+    std::fs::write(&file, format!("basic_auth_users:\n  ann: {hash}\n")).unwrap();
+    let web = ["--web-config", file.to_str().unwrap()];
+    let place = ["--listen", "127.0.0.1:0", "--metrics", "containers"];
+    let open = Agent::start(&place);
+    let answer = open.get("/metrics");
+    assert!(
+        answer.starts_with("HTTP/1.1 200 ") && answer.contains("\nmachine_cpu_cores{"),
+        "{answer:.300}"
+    );
+    assert!(!answer.contains("\nnode_"), "the containers and nothing else");
+    assert!(open.get("/metrics/node").contains("\nnode_load1 "));
+    assert!(open.get("/").contains("the same as /metrics/containers"));
+    let closed = Agent::start(&[&place[..], &web[..]].concat());
+    let health = closed.get("/healthz");
+    assert!(
+        health.starts_with("HTTP/1.1 200 ") && health.ends_with("\r\nok"),
+        "{health}"
+    );
+    for path in ["/metrics", "/metrics/containers", "/healthz/x", "/"] {
+        let answer = closed.get(path);
+        assert!(answer.starts_with("HTTP/1.1 401 "), "{path}: {answer:.100}");
+    }
+    let host = Agent::start(&["--listen", "127.0.0.1:0"]);
+    assert!(
+        host.get("/healthz").starts_with("HTTP/1.1 404 "),
+        "node_exporter has none"
+    );
+}
+
+#[test]
+fn containers_that_are_turned_off_cannot_be_all_that_is_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("masthead.yml");
+    std::fs::write(&file, "masthead: {containers: {enabled: false}}\n").unwrap();
+    let output = command(&["--listen", "127.0.0.1:0", "--metrics", "containers"])
+        .args(["--config", file.to_str().unwrap()])
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        !output.status.success() && text.contains("--metrics containers"),
+        "{text}"
+    );
+}
+
+#[test]
 fn beyond_loopback_it_wants_users_or_the_word() {
     let output = command(&["--listen", "0.0.0.0:0"]).output().unwrap();
     let text = String::from_utf8_lossy(&output.stderr);

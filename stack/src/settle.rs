@@ -47,7 +47,10 @@ pub(crate) async fn containers(
                 match judge(&container, restarts) {
                     Verdict::Well => {}
                     // The engine asks for the first time after an interval, half a minute: that can be had sooner.
-                    Verdict::Wait if engine.is_healthy(component.container(), &container).await => {}
+                    // And what it says of one that was paused is old for as long.
+                    Verdict::Wait | Verdict::Bad(_)
+                        if may_be_well(&container, restarts)
+                            && engine.is_healthy(component.container(), &container).await => {}
                     Verdict::Wait => waiting = Some(*component),
                     Verdict::Bad(what) => return Err(bad(engine, *component, &what).await),
                 }
@@ -94,6 +97,13 @@ fn judge(container: &Inspected, restarts: i64) -> Verdict {
         State::Restarting | State::Exited | State::Dead => Verdict::Bad(ending(container)),
         State::Paused => Verdict::Bad("is paused; `masthead setup` takes it out of its pause".to_owned()),
     }
+}
+
+/// It runs, and the engine has not found it well: it has not asked yet, or not since it was paused.
+fn may_be_well(container: &Inspected, restarts: i64) -> bool {
+    container.state == State::Running
+        && container.restarts == restarts
+        && matches!(container.health, Health::Starting | Health::Unhealthy)
 }
 
 /// How it ended.
@@ -291,6 +301,10 @@ mod tests {
         for (turn, want) in cases {
             let mut container = container();
             turn(&mut container);
+            assert_eq!(
+                may_be_well(&container, 4),
+                want == "wait" && container.state == State::Running || want.starts_with("runs but")
+            );
             let got = match judge(&container, 4) {
                 Verdict::Well => "well".to_owned(),
                 Verdict::Wait => "wait".to_owned(),

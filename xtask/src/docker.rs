@@ -7,6 +7,7 @@
 
 mod image;
 pub(crate) mod shop;
+pub(crate) mod stack;
 
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -40,11 +41,26 @@ pub(crate) struct Docker {
     namespace: Child,
     daemon: Child,
     flags: Vec<String>,
+    mounts: Mounts,
+}
+
+/// In whose table of mounts the engine lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mounts {
+    /// The machine's, whatever it is like.
+    Machine,
+    /// One of its own in which everything is shared, as systemd makes it: containers see what their host mounts later.
+    Shared,
 }
 
 impl Docker {
     /// Installs what is missing, starts an engine and gives it its images. An error says what cannot be had here.
     pub(crate) fn start(flags: &[&str]) -> Result<Self> {
+        Self::start_with(flags, Mounts::Machine)
+    }
+
+    /// The same with other mounts.
+    pub(crate) fn start_with(flags: &[&str], mounts: Mounts) -> Result<Self> {
         require()?;
         let below = shell::target_dir().join("docker");
         sweep(&below);
@@ -55,13 +71,14 @@ impl Docker {
         let folder = TempDir::new("docker")?;
         let namespace = new_namespace()?;
         let flags: Vec<String> = flags.iter().map(ToString::to_string).collect();
-        let daemon = spawn_daemon(folder.path(), &data, namespace.id(), &flags)?;
+        let daemon = spawn_daemon(folder.path(), &data, namespace.id(), mounts, &flags)?;
         let mut docker = Self {
             folder,
             data,
             namespace,
             daemon,
             flags,
+            mounts,
         };
         docker.wait_ready()?;
         image::load(&docker)?;
@@ -83,6 +100,17 @@ impl Docker {
             }
         }
         command.env("DOCKER_HOST", format!("unix://{}", self.socket().display()));
+        command
+    }
+
+    /// A program that runs in the engine's network, and among its mounts, as on the engine's own host, and speaks to it.
+    pub(crate) fn inside(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let mut command = self.command("nsenter");
+        command.arg(format!("--net=/proc/{}/ns/net", self.namespace.id()));
+        if self.mounts == Mounts::Shared {
+            command.arg(format!("--mount=/proc/{}/ns/mnt", self.daemon.id()));
+        }
+        command.arg(program);
         command
     }
 
@@ -157,7 +185,14 @@ impl Docker {
 
     /// Starts it again after [`Docker::kill`].
     pub(crate) fn restart(&mut self) -> Result<()> {
-        self.daemon = spawn_daemon(self.folder.path(), &self.data, self.namespace.id(), &self.flags)?;
+        let namespace = self.namespace.id();
+        self.daemon = spawn_daemon(
+            self.folder.path(),
+            &self.data,
+            namespace,
+            self.mounts,
+            &self.flags,
+        )?;
         self.wait_ready()
     }
 
@@ -290,7 +325,13 @@ fn new_namespace() -> Result<Child> {
     Ok(child)
 }
 
-fn spawn_daemon(folder: &Path, data: &Path, namespace: u32, flags: &[String]) -> Result<Child> {
+fn spawn_daemon(
+    folder: &Path,
+    data: &Path,
+    namespace: u32,
+    mounts: Mounts,
+    flags: &[String],
+) -> Result<Child> {
     let log = fs::OpenOptions::new()
         .create(true)
         .append(true)
@@ -302,7 +343,11 @@ fn spawn_daemon(folder: &Path, data: &Path, namespace: u32, flags: &[String]) ->
     let mut command = Command::new("setpriv");
     command
         .args(["--pdeathsig", "TERM", "nsenter"])
-        .arg(format!("--net=/proc/{namespace}/ns/net"))
+        .arg(format!("--net=/proc/{namespace}/ns/net"));
+    if mounts == Mounts::Shared {
+        command.args(["unshare", "--mount", "--propagation", "shared"]);
+    }
+    command
         .args(["dockerd", "--bip", BRIDGE])
         .arg(format!("--config-file={}", config.display()))
         .arg(format!("--data-root={}", data.display()))

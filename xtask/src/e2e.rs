@@ -10,6 +10,7 @@ mod host;
 pub(crate) mod kill;
 mod queries;
 mod refused;
+mod stack;
 mod survives;
 
 use std::collections::BTreeMap;
@@ -180,6 +181,22 @@ const CASES: &[Case] = &[
     Case {
         name: "cAdvisor's dashboards fill",
         run: containers::dashboards::fill,
+    },
+    Case {
+        name: "a stack is set up, asked, changed, mended, removed and set up again",
+        run: stack::life::story,
+    },
+    Case {
+        name: "what stands in a stack's way is said with its cure, and stays as it is",
+        run: stack::refused::one_by_one,
+    },
+    Case {
+        name: "a stack's setup that is broken off is finished by the next",
+        run: stack::broken_off::story,
+    },
+    Case {
+        name: "nobody reaches a stack without its password",
+        run: stack::reach::everywhere,
     },
 ];
 

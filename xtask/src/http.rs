@@ -79,93 +79,104 @@ impl Connection {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> Result<Response> {
-        let mut head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Length: {}\r\n",
-            self.address,
-            body.len()
-        );
-        for (name, value) in headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
-        }
-        head.push_str("\r\n");
-        let mut bytes = head.into_bytes();
-        bytes.extend_from_slice(body);
+        let bytes = request_bytes(&self.address, method, path, headers, body);
         let written = self.stream.get_mut().write_all(&bytes);
         // A server that refuses a body may answer and close before it has read all of it: the answer still counts.
-        match (self.receive(), written) {
+        match (read_response(&mut self.stream), written) {
             (Ok(response), _) => Ok(response),
             (Err(_), Err(error)) => Err(error).with_context(|| format!("cannot send {method} {path}")),
             (Err(error), Ok(())) => Err(error.context(format!("no answer to {method} {path}"))),
         }
     }
+}
 
-    fn receive(&mut self) -> Result<Response> {
-        let line = self.line()?;
-        let status = line.split(' ').nth(1).and_then(|code| code.parse().ok());
-        let Some(status) = status else {
-            bail!("not an HTTP answer: {line:?}")
-        };
-        let mut headers = Vec::new();
-        loop {
-            let line = self.line()?;
-            let Some((name, value)) = line.split_once(':') else {
-                break;
-            };
-            headers.push((name.trim().to_ascii_lowercase(), value.trim().to_string()));
-        }
-        let mut response = Response {
-            status,
-            headers,
-            body: Vec::new(),
-        };
-        response.body = self.body(&response)?;
-        Ok(response)
+/// A request as it is sent.
+pub(crate) fn request_bytes(
+    host: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Vec<u8> {
+    let mut head = format!(
+        "{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {}\r\n",
+        body.len()
+    );
+    for (name, value) in headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
     }
+    head.push_str("\r\n");
+    let mut bytes = head.into_bytes();
+    bytes.extend_from_slice(body);
+    bytes
+}
 
-    fn line(&mut self) -> Result<String> {
-        let mut line = String::new();
-        if self.stream.read_line(&mut line)? == 0 {
-            bail!("the server closed the connection");
-        }
-        Ok(line.trim_end().to_string())
+/// Reads one answer.
+pub(crate) fn read_response(stream: &mut impl BufRead) -> Result<Response> {
+    let line = read_line(stream)?;
+    let status = line.split(' ').nth(1).and_then(|code| code.parse().ok());
+    let Some(status) = status else {
+        bail!("not an HTTP answer: {line:?}")
+    };
+    let mut headers = Vec::new();
+    loop {
+        let line = read_line(stream)?;
+        let Some((name, value)) = line.split_once(':') else {
+            break;
+        };
+        headers.push((name.trim().to_ascii_lowercase(), value.trim().to_string()));
     }
+    let mut response = Response {
+        status,
+        headers,
+        body: Vec::new(),
+    };
+    response.body = read_body(stream, &response)?;
+    Ok(response)
+}
 
-    fn body(&mut self, response: &Response) -> Result<Vec<u8>> {
-        if response
-            .header("transfer-encoding")
-            .is_some_and(|coding| coding.contains("chunked"))
-        {
-            return self.chunks();
+fn read_line(stream: &mut impl BufRead) -> Result<String> {
+    let mut line = String::new();
+    if stream.read_line(&mut line)? == 0 {
+        bail!("the server closed the connection");
+    }
+    Ok(line.trim_end().to_string())
+}
+
+fn read_body(stream: &mut impl BufRead, response: &Response) -> Result<Vec<u8>> {
+    if response
+        .header("transfer-encoding")
+        .is_some_and(|coding| coding.contains("chunked"))
+    {
+        return read_chunks(stream);
+    }
+    if let Some(length) = response.header("content-length") {
+        let mut body = vec![0; length.parse().context("content-length is not a number")?];
+        stream
+            .read_exact(&mut body)
+            .context("the body is shorter than its length says")?;
+        return Ok(body);
+    }
+    let mut body = Vec::new();
+    if !matches!(response.status, 204 | 304) {
+        stream.read_to_end(&mut body)?;
+    }
+    Ok(body)
+}
+
+fn read_chunks(stream: &mut impl BufRead) -> Result<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let line = read_line(stream)?;
+        let size = line.split(';').next().unwrap_or_default().trim();
+        let size = u64::from_str_radix(size, 16).with_context(|| format!("not a chunk's size: {line:?}"))?;
+        let read = stream.take(size).read_to_end(&mut body)?;
+        if u64::try_from(read).is_ok_and(|read| read < size) {
+            bail!("the server closed the connection within a chunk");
         }
-        if let Some(length) = response.header("content-length") {
-            let mut body = vec![0; length.parse().context("content-length is not a number")?];
-            self.stream
-                .read_exact(&mut body)
-                .context("the body is shorter than its length says")?;
+        read_line(stream)?;
+        if size == 0 {
             return Ok(body);
-        }
-        let mut body = Vec::new();
-        if !matches!(response.status, 204 | 304) {
-            self.stream.read_to_end(&mut body)?;
-        }
-        Ok(body)
-    }
-
-    fn chunks(&mut self) -> Result<Vec<u8>> {
-        let mut body = Vec::new();
-        loop {
-            let line = self.line()?;
-            let size = line.split(';').next().unwrap_or_default().trim();
-            let size =
-                u64::from_str_radix(size, 16).with_context(|| format!("not a chunk's size: {line:?}"))?;
-            let read = self.stream.by_ref().take(size).read_to_end(&mut body)?;
-            if u64::try_from(read).is_ok_and(|read| read < size) {
-                bail!("the server closed the connection within a chunk");
-            }
-            self.line()?;
-            if size == 0 {
-                return Ok(body);
-            }
         }
     }
 }

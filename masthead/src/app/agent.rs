@@ -8,7 +8,7 @@ use collect::HostCollector;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::Access;
-use crate::api::agent::{AgentApi, router};
+use crate::api::agent::{AgentApi, Shown, router};
 use crate::app::{check_listen, containers, host};
 use crate::config::Config;
 use crate::docker::marks::Marks;
@@ -22,6 +22,8 @@ pub struct AgentOptions {
     pub listen: SocketAddr,
     /// `masthead.yml`, or its defaults.
     pub config: Config,
+    /// What `/metrics` shows.
+    pub shown: Shown,
     /// Users and TLS, when they are configured.
     pub web_config: Option<Arc<WebConfig>>,
     /// Listen beyond loopback without users.
@@ -41,6 +43,11 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     check_listen(options.listen, options.web_config.as_deref(), options.insecure)?;
     warn_of_unused(&options.config);
+    if options.shown == Shown::Containers && !options.config.masthead.containers.enabled {
+        anyhow::bail!(
+            "--metrics containers, and `containers: enabled: false` in the configuration: /metrics would show nothing; leave out one of them"
+        );
+    }
     let socket = listener::bind(options.listen).await?;
     let address = socket.local_addr().context("reading the listener's address")?;
     let tls = options.web_config.as_ref().and_then(|web| web.tls_acceptor());
@@ -57,7 +64,7 @@ pub async fn run(
         &options.allow_hosts,
     );
     started(address, tls.is_some());
-    listener::serve(socket, router(api, access), tls, stop).await;
+    listener::serve(socket, router(api, access, options.shown), tls, stop).await;
     Ok(())
 }
 

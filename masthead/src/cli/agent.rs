@@ -3,15 +3,26 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
+use crate::api::agent::Shown;
 use crate::app::agent::{self, AgentOptions};
 use crate::cli::{out, serving};
+
+/// The words of `--metrics`.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Metrics {
+    /// The host, as node_exporter's
+    Host,
+    /// The containers, as cAdvisor's; /healthz then answers without a password, as cAdvisor's does
+    Containers,
+}
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   masthead agent                                     on 127.0.0.1:9100, as node_exporter
   masthead agent --listen 10.0.0.5:9100 --web-config web.yml
+  masthead agent --metrics containers --listen 127.0.0.1:8080        as cAdvisor
 
 A Prometheus scrapes it with
   scrape_configs:
@@ -24,6 +35,9 @@ pub(super) struct AgentArgs {
     /// Address of the metrics
     #[arg(long, default_value = "127.0.0.1:9100", value_name = "HOST:PORT")]
     listen: String,
+    /// What /metrics shows; both are always at /metrics/node and /metrics/containers
+    #[arg(long, value_enum, default_value_t = Metrics::Host, value_name = "WHAT")]
+    metrics: Metrics,
     /// Configuration; of it an agent heeds the key `masthead:` alone
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -47,6 +61,10 @@ pub(super) fn run(args: &AgentArgs) -> anyhow::Result<()> {
     let options = AgentOptions {
         listen: serving::listen_address(&args.listen)?,
         config: serving::config(args.config.as_ref())?,
+        shown: match args.metrics {
+            Metrics::Host => Shown::Host,
+            Metrics::Containers => Shown::Containers,
+        },
         web_config: serving::web_config(args.web_config.as_deref())?,
         insecure: args.insecure,
         allow_hosts: args.allow_host.clone(),
@@ -62,7 +80,7 @@ pub(super) fn run(args: &AgentArgs) -> anyhow::Result<()> {
 fn greeting(address: SocketAddr, https: bool) -> String {
     let scheme = if https { "https" } else { "http" };
     format!(
-        "Masthead {} agent; nothing is stored\n  this machine  {scheme}://{address}/metrics\n  containers    {scheme}://{address}/metrics/containers",
+        "Masthead {} agent; nothing is stored\n  this machine  {scheme}://{address}/metrics/node\n  containers    {scheme}://{address}/metrics/containers",
         env!("CARGO_PKG_VERSION"),
     )
 }

@@ -85,7 +85,7 @@ impl Stack {
         Ok(CheckReport { findings })
     }
 
-    /// Starts components, all without a name, and waits until they are well.
+    /// Starts components, all without a name, and waits until they are well and the targets of all that run are up.
     ///
     /// # Errors
     /// No stack is set up, another run holds the lock, or a container does not start or is not well.
@@ -242,8 +242,29 @@ impl Stack {
         }
         if !matches!(act, Act::Stop) {
             settle::containers(&self.engine, &components, events).await?;
+            self.settle_running(events).await?;
         }
         Ok(Report::of(done))
+    }
+
+    /// Waits for the targets of what runs, where Prometheus does: for some seconds after its start it knows of none.
+    async fn settle_running(&self, events: OnEvent<'_>) -> Result<(), StackError> {
+        // Where setup would refuse, that is no reason not to start what is there.
+        let Ok(mut view) = self.look(&Change::default()).await else {
+            return Ok(());
+        };
+        view.steps.clear();
+        for component in Component::ALL {
+            let seen = self.engine.container(component.container()).await?;
+            if !seen.is_some_and(|seen| seen.state == State::Running) {
+                view.options.without.insert(component);
+            }
+        }
+        if view.options.without.contains(&Component::Prometheus) {
+            return Ok(());
+        }
+        let prometheus = self.prometheus_of(&view.access());
+        self.settle_targets(&prometheus, &view, events).await.map(|_| ())
     }
 
     /// Would `setup` change anything?

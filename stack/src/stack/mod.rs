@@ -253,11 +253,10 @@ impl Stack {
         if !self.place.is_root() {
             return Err(StackError::NotRoot { attempt: command });
         }
-        // By the engine and not by the base directory: it is the engine's names that two runs would both make.
-        let engine = match self.engine.about().id.as_str() {
-            "" => self.engine.socket().to_string_lossy().into_owned(),
-            id => id.to_owned(),
-        };
+        // By the engine and not by the base directory: it is the engine's names that two runs would both make. No two engines of a
+        // machine share their root folder, while older ones take their id from a file of the machine.
+        let engine = &self.engine.about().root;
+        let engine = engine.to_string_lossy();
         let digest = Sha256::digest(engine.as_bytes());
         let name: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         let who = format!("`{command}` in process {}", std::process::id());

@@ -17,24 +17,34 @@ pub(crate) const IMAGE: &str = "masthead-test/burn:1";
 pub(crate) const IMAGE_NEXT: &str = "masthead-test/burn:2";
 
 /// Commands of busybox that cases use in containers.
-const BUSYBOX: &[&str] = &["sh", "sleep", "true", "false", "cat", "touch"];
+const BUSYBOX: &[&str] = &["sh", "sleep", "true", "false", "cat", "touch", "nc"];
 
 /// Makes the images in an engine.
 pub(super) fn load(docker: &Docker) -> Result<()> {
     let folder = TempDir::new("image")?;
     fill(folder.path())?;
+    import(docker, folder.path(), &["ENV PATH=/bin"], IMAGE)?;
+    docker.cli(&["tag", IMAGE, IMAGE_NEXT])?;
+    Ok(())
+}
+
+/// Makes an image of a tree, with instructions of a Dockerfile.
+pub(super) fn import(docker: &Docker, root: &Path, changes: &[&str], name: &str) -> Result<()> {
     let mut tar = Command::new("tar")
         .arg("-C")
-        .arg(folder.path())
+        .arg(root)
         .args(["-c", "."])
         .stdout(Stdio::piped())
         .spawn()
         .context("cannot start tar")?;
     let out = tar.stdout.take().context("tar has no output")?;
-    let import = docker
-        .command("docker")
-        .args(["import", "--change", "ENV PATH=/bin"])
-        .args(["-", IMAGE])
+    let mut import = docker.command("docker");
+    import.arg("import");
+    for change in changes {
+        import.args(["--change", change]);
+    }
+    let import = import
+        .args(["-", name])
         .stdin(out)
         .output()
         .context("cannot start docker")?;
@@ -45,41 +55,43 @@ pub(super) fn load(docker: &Docker) -> Result<()> {
             String::from_utf8_lossy(&import.stderr).trim()
         );
     }
-    docker.cli(&["tag", IMAGE, IMAGE_NEXT])?;
     Ok(())
 }
 
 /// The tree of the image.
 fn fill(root: &Path) -> Result<()> {
-    let bin = root.join("bin");
-    fs::create_dir_all(&bin)?;
     fs::create_dir_all(root.join("tmp"))?;
-    let burn = build_burn()?;
-    copy(&burn, &bin.join("burn"))?;
-    for library in libraries(&burn)? {
+    add_program(root, &build("burn")?, "bin/burn")?;
+    add_busybox(root, BUSYBOX)
+}
+
+/// Puts a program into a tree, with the libraries that it wants.
+pub(super) fn add_program(root: &Path, program: &Path, place: &str) -> Result<()> {
+    copy(program, &root.join(place))?;
+    for library in libraries(program)? {
         copy(
             &library,
             &root.join(library.strip_prefix("/").unwrap_or(&library)),
         )?;
-    }
-    let busybox = shell::which("busybox").context("busybox is missing: apt-get install busybox-static")?;
-    copy(&busybox, &bin.join("busybox"))?;
-    for library in libraries(&busybox)? {
-        copy(
-            &library,
-            &root.join(library.strip_prefix("/").unwrap_or(&library)),
-        )?;
-    }
-    for name in BUSYBOX {
-        symlink("busybox", bin.join(name))?;
     }
     Ok(())
 }
 
-fn build_burn() -> Result<PathBuf> {
+/// Puts busybox into a tree, with these commands.
+pub(super) fn add_busybox(root: &Path, names: &[&str]) -> Result<()> {
+    let busybox = shell::which("busybox").context("busybox is missing: apt-get install busybox-static")?;
+    add_program(root, &busybox, "bin/busybox")?;
+    for name in names.iter().filter(|name| **name != "busybox") {
+        symlink("busybox", root.join("bin").join(name))?;
+    }
+    Ok(())
+}
+
+/// Builds a program of `src/bin` and gives its path.
+pub(super) fn build(name: &str) -> Result<PathBuf> {
     let mut build = shell::cargo();
-    shell::run(build.args(["build", "--quiet", "--locked", "-p", "xtask", "--bin", "burn"]))?;
-    Ok(shell::target_dir().join("debug").join("burn"))
+    shell::run(build.args(["build", "--quiet", "--locked", "-p", "xtask", "--bin", name]))?;
+    Ok(shell::target_dir().join("debug").join(name))
 }
 
 /// The shared libraries that a program wants, and its loader; none for a static one.
