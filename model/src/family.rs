@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::num::NonZeroU64;
 
 use crate::escape_label_value;
 
@@ -104,6 +105,57 @@ pub struct Metric {
     pub labels: Vec<(Cow<'static, str>, Cow<'static, str>)>,
     /// The reading.
     pub value: MetricValue,
+    /// Stands for the family's name and the labels, for a source that keeps them from round to round: the same number in the next
+    /// round is the same series, and a number is never used for another one. Who stores the round then needs to look at no label of a float
+    /// that it knows. `None` says nothing.
+    pub number: Option<NonZeroU64>,
+}
+
+/// Label pairs of a metric.
+type MetricLabels = [(Cow<'static, str>, Cow<'static, str>)];
+
+impl Metric {
+    /// A float without a number.
+    #[must_use]
+    pub fn float(labels: Vec<(Cow<'static, str>, Cow<'static, str>)>, value: f64) -> Self {
+        Self {
+            labels,
+            value: MetricValue::Float(value),
+            number: None,
+        }
+    }
+
+    /// As [`Family::for_each_sample`], for this metric of a family with this name.
+    pub fn for_each_sample(
+        &self,
+        name: &str,
+        mut each: impl FnMut(&str, Option<(&str, &str)>, &MetricLabels, f64),
+    ) {
+        match &self.value {
+            MetricValue::Float(value) => each(name, None, &self.labels, *value),
+            MetricValue::Histogram { buckets, sum } => {
+                let bucket = format!("{name}_bucket");
+                for (bound, count) in buckets {
+                    each(&bucket, Some(("le", &fmt_value(*bound))), &self.labels, *count);
+                }
+                each(&format!("{name}_sum"), None, &self.labels, *sum);
+                let count = buckets.last().map_or(0.0, |(_, count)| *count);
+                each(&format!("{name}_count"), None, &self.labels, count);
+            }
+            MetricValue::Summary {
+                quantiles,
+                sum,
+                count,
+            } => {
+                for (quantile, value) in quantiles {
+                    let quantile = fmt_value(*quantile);
+                    each(name, Some(("quantile", &quantile)), &self.labels, *value);
+                }
+                each(&format!("{name}_sum"), None, &self.labels, *sum);
+                each(&format!("{name}_count"), None, &self.labels, *count);
+            }
+        }
+    }
 }
 
 /// A metric family: name, help, type and its metrics.
@@ -157,47 +209,14 @@ impl Family {
 
     /// Adds a float with its labels.
     pub fn push(&mut self, labels: Vec<(Cow<'static, str>, Cow<'static, str>)>, value: f64) {
-        self.metrics.push(Metric {
-            labels,
-            value: MetricValue::Float(value),
-        });
+        self.metrics.push(Metric::float(labels, value));
     }
 
     /// Calls `each(name, extra, labels, value)` for every sample the family stands for: a histogram gives its `_bucket`s
     /// (with `extra = Some(("le", bound))`), `_sum` and `_count`, as the text format spells them out.
-    pub fn for_each_sample(
-        &self,
-        mut each: impl FnMut(&str, Option<(&str, &str)>, &[(Cow<'static, str>, Cow<'static, str>)], f64),
-    ) {
+    pub fn for_each_sample(&self, mut each: impl FnMut(&str, Option<(&str, &str)>, &MetricLabels, f64)) {
         for metric in &self.metrics {
-            match &metric.value {
-                MetricValue::Float(value) => each(&self.name, None, &metric.labels, *value),
-                MetricValue::Histogram { buckets, sum } => {
-                    let bucket = format!("{}_bucket", self.name);
-                    for (bound, count) in buckets {
-                        each(&bucket, Some(("le", &fmt_value(*bound))), &metric.labels, *count);
-                    }
-                    each(&format!("{}_sum", self.name), None, &metric.labels, *sum);
-                    let count = buckets.last().map_or(0.0, |(_, count)| *count);
-                    each(&format!("{}_count", self.name), None, &metric.labels, count);
-                }
-                MetricValue::Summary {
-                    quantiles,
-                    sum,
-                    count,
-                } => {
-                    for (quantile, value) in quantiles {
-                        each(
-                            &self.name,
-                            Some(("quantile", &fmt_value(*quantile))),
-                            &metric.labels,
-                            *value,
-                        );
-                    }
-                    each(&format!("{}_sum", self.name), None, &metric.labels, *sum);
-                    each(&format!("{}_count", self.name), None, &metric.labels, *count);
-                }
-            }
+            metric.for_each_sample(&self.name, &mut each);
         }
     }
 }
@@ -282,6 +301,7 @@ mod tests {
                 buckets: vec![(0.5, 1.0), (f64::INFINITY, 3.0)],
                 sum: 4.5,
             },
+            number: None,
         });
         let mut out = String::new();
         encode_families(

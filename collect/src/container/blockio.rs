@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use super::cgroup::{File, Files};
+use super::cgroup::{File, Files, RARE_ROUNDS};
 use super::families::Name;
 use super::files::Reader;
 use super::format::{self, DeviceNumber, float};
@@ -164,37 +164,32 @@ fn parse_v2(bytes: &[u8], figures: &mut Vec<Figure>) {
     });
 }
 
-/// Reads block I/O: one list for all cgroups of a round.
-#[derive(Debug, Default)]
-pub(super) struct BlockIo {
-    figures: Vec<Figure>,
+/// Block I/O of one cgroup: its interface, and what was read last.
+#[derive(Debug)]
+pub(super) struct IoOf {
+    version: Version,
+    bytes: Vec<Figure>,
+    /// v1 counts operations in a second file.
+    counts: Vec<Figure>,
+    is_read: bool,
 }
 
-impl BlockIo {
-    fn read(&mut self, files: &mut Files, reader: &mut Reader, version: Version) {
-        self.figures.clear();
-        match version {
-            Version::V2 => {
-                if let Some(bytes) = files.read(reader, File::IoBytes) {
-                    parse_v2(bytes, &mut self.figures);
-                }
-            }
-            Version::V1 => {
-                if let Some(bytes) = files.read(reader, File::IoBytes) {
-                    parse_v1_bytes(bytes, &mut self.figures);
-                }
-                if let Some(bytes) = files.read(reader, File::IoCounts) {
-                    parse_v1_counts(bytes, &mut self.figures);
-                }
-            }
+impl IoOf {
+    pub(super) fn new(version: Version) -> Self {
+        Self {
+            version,
+            bytes: Vec::new(),
+            counts: Vec::new(),
+            is_read: false,
         }
     }
 
     /// Bytes read and written on all devices, for live pages.
-    pub(super) fn totals(&mut self, files: &mut Files, reader: &mut Reader, version: Version) -> (f64, f64) {
-        self.read(files, reader, version);
+    pub(super) fn totals(&self, files: &mut Files, reader: &mut Reader) -> (f64, f64) {
+        let mut figures = Vec::new();
+        self.read_bytes(files, reader, &mut figures);
         let sum = |name| {
-            self.figures
+            figures
                 .iter()
                 .filter(|figure| figure.name == name)
                 .fold(0.0, |sum, figure| sum + figure.value)
@@ -202,18 +197,49 @@ impl BlockIo {
         (sum(Name::FsReadsBytesTotal), sum(Name::FsWritesBytesTotal))
     }
 
-    /// Adds a cgroup's rows.
+    fn read_bytes(&self, files: &mut Files, reader: &mut Reader, figures: &mut Vec<Figure>) {
+        match (files.read(reader, File::IoBytes), self.version) {
+            (Some(bytes), Version::V1) => parse_v1_bytes(bytes, figures),
+            (Some(bytes), Version::V2) => parse_v2(bytes, figures),
+            (None, _) => {}
+        }
+    }
+
+    /// Reads bytes, and operations too when bytes have changed or it is their turn: nothing read or written is no operation, but for
+    /// flushes.
+    fn read(&mut self, files: &mut Files, reader: &mut Reader, spare: &mut Vec<Figure>, turn: u64) {
+        spare.clear();
+        self.read_bytes(files, reader, spare);
+        let may_wait = self.is_read && self.bytes == *spare && !turn.is_multiple_of(RARE_ROUNDS);
+        std::mem::swap(&mut self.bytes, spare);
+        self.is_read = true;
+        if self.version == Version::V1 && !may_wait {
+            self.counts.clear();
+            if let Some(bytes) = files.read(reader, File::IoCounts) {
+                parse_v1_counts(bytes, &mut self.counts);
+            }
+        }
+    }
+}
+
+/// Reads block I/O: one spare list for all cgroups of a round.
+#[derive(Debug, Default)]
+pub(super) struct BlockIo {
+    spare: Vec<Figure>,
+}
+
+impl BlockIo {
+    /// Adds a cgroup's rows. `turn` is a number that spreads rare reads over the rounds.
     pub(super) fn add(
         &mut self,
-        files: &mut Files,
-        reader: &mut Reader,
-        sheet: &mut Sheet,
-        base: &Base,
-        version: Version,
+        of: &mut IoOf,
+        (files, reader): (&mut Files, &mut Reader),
+        (sheet, base): (&mut Sheet, &Base),
         devices: &mut Devices,
+        turn: u64,
     ) {
-        self.read(files, reader, version);
-        for figure in &self.figures {
+        of.read(files, reader, &mut self.spare, turn);
+        for figure in of.bytes.iter().chain(&of.counts) {
             let device = devices.get(figure.device, reader);
             match figure.operation {
                 None => {

@@ -1,4 +1,4 @@
-//! One cgroup: its open files, and the processor, memory and pressure figures that are read from them each round.
+//! One cgroup: its open files, and the processor, memory and pressure figures that are read from them.
 //!
 //! ```text
 //!                v1                                      v2
@@ -7,6 +7,9 @@
 //!   memory       memory.usage_in_bytes, memory.stat total_* memory.current, memory.stat
 //!   events       memory.failcnt, memory.oom_control         memory.events
 //! ```
+//!
+//! What people look at is read in each round: processor time, memory, block I/O, tasks. The rest ([`Rare`]: events, peak, kernel memory,
+//! pressure) takes turns, and what cannot have changed ([`Derived`]) is not read again.
 //!
 //! A family whose file or line is not there gets no row: upstream shows 0 for some of those, which says something else.
 
@@ -18,7 +21,7 @@ use super::format::{self, float};
 use super::hierarchy::{Controller, Place, Version};
 use super::sheet::{Base, Sheet};
 
-/// The files that are read every round.
+/// The files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum File {
     CpuUsage,
@@ -36,13 +39,15 @@ pub(super) enum File {
     IoCounts,
     Tasks,
     Processes,
+    MemoryLimit,
+    CpuQuota,
     PressureCpu,
     PressureMemory,
     PressureIo,
 }
 
 /// Where they are: the controller, the names in v1 (the first one that exists) and in v2; an empty name is no file.
-const FILES: [(File, Controller, &[&str], &str); 15] = [
+const FILES: [(File, Controller, &[&str], &str); 17] = [
     (File::CpuUsage, Controller::CpuAcct, &["cpuacct.usage"], ""),
     (File::CpuModes, Controller::CpuAcct, &["cpuacct.stat"], ""),
     (File::CpuStat, Controller::Cpu, &["cpu.stat"], "cpu.stat"),
@@ -107,14 +112,47 @@ const FILES: [(File, Controller, &[&str], &str); 15] = [
         &["cgroup.procs"],
         "cgroup.procs",
     ),
+    (
+        File::MemoryLimit,
+        Controller::Memory,
+        &["memory.limit_in_bytes"],
+        "memory.max",
+    ),
+    (
+        File::CpuQuota,
+        Controller::Cpu,
+        &["cpu.cfs_quota_us"],
+        "cpu.max",
+    ),
 ];
 
-/// Pressure files are in the v2 tree alone.
-const PRESSURE: [(File, &str); 3] = [
-    (File::PressureCpu, "cpu.pressure"),
-    (File::PressureMemory, "memory.pressure"),
-    (File::PressureIo, "io.pressure"),
+/// Pressure files, which are in the v2 tree alone; their names below `/proc/pressure`, and the families.
+const PRESSURE: [(File, &str, &str, Name, Name); 3] = [
+    (
+        File::PressureCpu,
+        "cpu.pressure",
+        "cpu",
+        Name::PressureCpuWaitingSecondsTotal,
+        Name::PressureCpuStalledSecondsTotal,
+    ),
+    (
+        File::PressureMemory,
+        "memory.pressure",
+        "memory",
+        Name::PressureMemoryWaitingSecondsTotal,
+        Name::PressureMemoryStalledSecondsTotal,
+    ),
+    (
+        File::PressureIo,
+        "io.pressure",
+        "io",
+        Name::PressureIoWaitingSecondsTotal,
+        Name::PressureIoStalledSecondsTotal,
+    ),
 ];
+
+/// Rounds between two looks at [`Rare`] ones.
+pub(super) const RARE_ROUNDS: u64 = 4;
 
 /// Figures that few look at, each of which costs a file: they are read every fourth round and repeated in between.
 #[derive(Debug, Clone, Copy, Default)]
@@ -122,16 +160,28 @@ struct Rare {
     peak: Option<u64>,
     failures: Option<u64>,
     kernel: Option<u64>,
+    /// Read in each round while there is any.
+    swap: Option<u64>,
+    events: MemoryEvents,
+    /// In the order of [`PRESSURE`]: microseconds that some tasks, and that all of them, waited.
+    pressure: [(Option<u64>, Option<u64>); PRESSURE.len()],
     is_read: bool,
 }
 
-/// Rounds between two looks at [`Rare`] ones.
-const RARE_ROUNDS: u64 = 4;
+/// What was read last and stays as it was while something else does, which saves its file.
+#[derive(Debug, Clone, Copy, Default)]
+struct Derived {
+    /// Nanoseconds used, and the shares of user and system at that time.
+    cpu: Option<(u64, CpuTime)>,
+    /// Tasks, and the processes at that time.
+    processes: Option<(u64, u64)>,
+}
 
 /// The files of one cgroup.
 #[derive(Debug)]
 pub(super) struct Files {
     rare: Rare,
+    derived: Derived,
     slots: [Option<Slot>; FILES.len() + PRESSURE.len()],
 }
 
@@ -160,12 +210,13 @@ impl Files {
                 .map(|folder| Slot::new(folder.join("cgroup.procs"), Shape::Records));
         }
         if let Some(folder) = &place.unified {
-            for (file, name) in PRESSURE {
+            for (file, name, ..) in PRESSURE {
                 slots[file as usize] = Some(Slot::new(folder.join(name), Shape::Whole));
             }
         }
         Self {
             rare: Rare::default(),
+            derived: Derived::default(),
             slots,
         }
     }
@@ -180,16 +231,48 @@ impl Files {
         self.read(reader, file).and_then(format::single)
     }
 
-    fn read_rare(&mut self, reader: &mut Reader, turn: u64) -> Rare {
-        if !self.rare.is_read || turn.is_multiple_of(RARE_ROUNDS) {
-            self.rare = Rare {
-                peak: self.number(reader, File::MemoryMax),
-                failures: self.number(reader, File::MemoryFailures),
-                kernel: self.number(reader, File::MemoryKernel),
-                is_read: true,
-            };
+    /// Reads those whose turn it is.
+    pub(super) fn read_rare(&mut self, reader: &mut Reader, turn: u64) {
+        if self.rare.is_read && !turn.is_multiple_of(RARE_ROUNDS) {
+            if self.rare.swap.is_some_and(|bytes| bytes > 0) {
+                self.rare.swap = self.number(reader, File::MemorySwap);
+            }
+            return;
         }
-        self.rare
+        self.rare = Rare {
+            peak: self.number(reader, File::MemoryMax),
+            failures: self.number(reader, File::MemoryFailures),
+            kernel: self.number(reader, File::MemoryKernel),
+            swap: self.number(reader, File::MemorySwap),
+            events: self
+                .read(reader, File::MemoryEvents)
+                .map(parse_memory_events)
+                .unwrap_or_default(),
+            pressure: PRESSURE
+                .map(|(file, ..)| self.read(reader, file).map(format::pressure).unwrap_or_default()),
+            is_read: true,
+        };
+    }
+
+    /// Tasks and processes of the cgroup. While the number of tasks stays the same its processes are taken to be the same too, for some
+    /// rounds: their list is the dearest file for what it tells.
+    pub(super) fn read_tasks(&mut self, reader: &mut Reader, turn: u64) -> (Option<u64>, Option<u64>) {
+        let tasks = self.number(reader, File::Tasks);
+        if let (Some(tasks), Some((then, processes))) = (tasks, self.derived.processes)
+            && tasks == then
+            && !turn.is_multiple_of(RARE_ROUNDS)
+        {
+            return (Some(tasks), Some(processes));
+        }
+        let processes = self.read_processes(reader);
+        self.derived.processes = tasks.zip(processes);
+        (tasks, processes)
+    }
+
+    /// Processes of the cgroup itself.
+    pub(super) fn read_processes(&mut self, reader: &mut Reader) -> Option<u64> {
+        let bytes = self.read(reader, File::Processes)?;
+        Some(format::process_ids(bytes).count() as u64)
     }
 
     /// Closes all that are open.
@@ -250,15 +333,27 @@ fn read_cpu(files: &mut Files, reader: &mut Reader, modes: bool, quota: bool) ->
     if let Some(usage) = usage {
         time.usage_s = Some(float(usage) / 1e9);
     }
-    if modes && let Some(bytes) = files.read(reader, File::CpuModes) {
+    if modes {
+        read_modes(files, reader, usage, &mut time);
+    }
+    (time, throttling)
+}
+
+/// v1 has user and system time in a file of their own; nothing used since the last look, nothing changed.
+fn read_modes(files: &mut Files, reader: &mut Reader, usage: Option<u64>, time: &mut CpuTime) {
+    if let Some((then, modes)) = files.derived.cpu
+        && usage == Some(then)
+    {
+        (time.user_s, time.system_s) = (modes.user_s, modes.system_s);
+    } else if let Some(bytes) = files.read(reader, File::CpuModes) {
         // In the ticks that user space sees, a hundredth of a second everywhere.
         format::pairs(bytes, |key, value| match key {
             b"user" => time.user_s = Some(float(value) / 100.0),
             b"system" => time.system_s = Some(float(value) / 100.0),
             _ => {}
         });
+        files.derived.cpu = usage.map(|usage| (usage, *time));
     }
-    (time, throttling)
 }
 
 /// Processor seconds used, for live pages.
@@ -443,8 +538,6 @@ pub(super) struct MemoryOf {
     /// What the machine says, where its root cgroup has no file.
     pub(super) swap: Option<u64>,
     pub(super) used: Option<u64>,
-    /// A number that spreads rare reads over the rounds.
-    pub(super) turn: u64,
 }
 
 /// Adds the memory rows.
@@ -457,14 +550,11 @@ pub(super) fn add_memory(
 ) {
     let (usage, stat) = read_memory(files, reader, of.version);
     let usage = usage.or(of.used);
-    let events = files
-        .read(reader, File::MemoryEvents)
-        .map(parse_memory_events)
-        .unwrap_or_default();
-    let rare = files.read_rare(reader, of.turn);
+    let rare = files.rare;
+    let events = rare.events;
     let failures = rare.failures.or(events.max);
     let kernel = rare.kernel.or(stat.kernel);
-    let swap = files.number(reader, File::MemorySwap).or(stat.swap).or(of.swap);
+    let swap = rare.swap.or(stat.swap).or(of.swap);
     for (name, value) in [
         (Name::MemoryCache, stat.cache),
         (Name::MemoryEventsHighTotal, events.high),
@@ -507,33 +597,13 @@ pub(super) fn add_memory(
 
 /// Adds the pressure rows; `machine` is `/proc/pressure`, for a root cgroup that has no such files.
 pub(super) fn add_pressure(
-    files: &mut Files,
+    files: &Files,
     reader: &mut Reader,
     sheet: &mut Sheet,
     base: &Base,
     machine: Option<&Path>,
 ) {
-    for (file, of_machine, waiting, stalled) in [
-        (
-            File::PressureCpu,
-            "cpu",
-            Name::PressureCpuWaitingSecondsTotal,
-            Name::PressureCpuStalledSecondsTotal,
-        ),
-        (
-            File::PressureIo,
-            "io",
-            Name::PressureIoWaitingSecondsTotal,
-            Name::PressureIoStalledSecondsTotal,
-        ),
-        (
-            File::PressureMemory,
-            "memory",
-            Name::PressureMemoryWaitingSecondsTotal,
-            Name::PressureMemoryStalledSecondsTotal,
-        ),
-    ] {
-        let mut totals = files.read(reader, file).map(format::pressure).unwrap_or_default();
+    for ((_, _, of_machine, waiting, stalled), mut totals) in PRESSURE.into_iter().zip(files.rare.pressure) {
         if let (None, Some(folder)) = (totals.0, machine) {
             totals = reader
                 .read_path(&folder.join(of_machine))
@@ -571,7 +641,7 @@ mod tests {
         for (at, (file, ..)) in FILES.iter().enumerate() {
             assert_eq!(*file as usize, at);
         }
-        for (at, (file, _)) in PRESSURE.iter().enumerate() {
+        for (at, (file, ..)) in PRESSURE.iter().enumerate() {
             assert_eq!(*file as usize, FILES.len() + at);
         }
     }

@@ -10,6 +10,7 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::Errno;
 
 /// First size of the buffer; no file of a cgroup that is read here comes near it.
@@ -104,6 +105,33 @@ impl Reader {
             self.open += 1;
             slot.file = Some(file);
         }
+        Some(&self.buffer[..len])
+    }
+
+    /// The text of a file in a folder that stays open if there is room, while the file is opened for this read alone.
+    pub(super) fn read_below(&mut self, folder: &mut Slot, name: &str) -> Option<&[u8]> {
+        if folder.file.is_none() && self.open < self.max && !self.starved {
+            folder.file = Some(self.open(&folder.path).ok()?);
+            self.open += 1;
+        }
+        let Some(held) = &folder.file else {
+            let path = folder.path.join(name);
+            return self.read_path(&path);
+        };
+        let file = match openat(held, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
+            Ok(file) => File::from(file),
+            Err(Errno::MFILE | Errno::NFILE) => {
+                self.starved = true;
+                self.close(folder);
+                let path = folder.path.join(name);
+                return self.read_path(&path);
+            }
+            Err(_) => {
+                self.close(folder);
+                return None;
+            }
+        };
+        let len = fill(&mut self.buffer, &file, Shape::Records).ok()?;
         Some(&self.buffer[..len])
     }
 
@@ -218,6 +246,25 @@ mod tests {
         assert_eq!((reader.excess(), reader.open_len()), (0, 0));
         assert_eq!(reader.read(&mut slots[0]), Some(b"a 1\n".as_slice()));
         assert_eq!(reader.open_len(), 0);
+    }
+
+    #[test]
+    fn a_folder_stays_open_and_its_file_does_not() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("a"), "1").unwrap();
+        let mut reader = Reader::default();
+        let mut folder = Slot::new(dir.path().to_path_buf(), Shape::Records);
+        for max in [1, 0] {
+            reader.set_max(max);
+            assert_eq!(reader.read_below(&mut folder, "a"), Some(b"1".as_slice()));
+            assert_eq!(reader.open_len(), max);
+            assert_eq!(reader.read_below(&mut folder, "b"), None);
+            assert_eq!(
+                reader.open_len(),
+                0,
+                "what does not read is looked for along its path again"
+            );
+        }
     }
 
     #[test]

@@ -26,17 +26,19 @@ impl Scanner {
         self.next_round = 0;
     }
 
-    /// Paths of all groups, sorted, or nothing when it is not yet time to look; `containers` are paths that are none.
+    /// It is time to look.
+    pub(super) fn is_due(&self, round: u64) -> bool {
+        round >= self.next_round
+    }
+
+    /// Paths of all groups, sorted; `containers` are paths that are none.
     pub(super) fn scan(
         &mut self,
         which: Groups,
         hierarchies: &Hierarchies,
         containers: &BTreeSet<&str>,
         round: u64,
-    ) -> Option<BTreeSet<String>> {
-        if round < self.next_round {
-            return None;
-        }
+    ) -> BTreeSet<String> {
         self.next_round = round + ROUNDS_BETWEEN;
         let mut paths = BTreeSet::new();
         if which != Groups::None {
@@ -45,7 +47,7 @@ impl Scanner {
             }
         }
         paths.retain(|path| !containers.contains(path.as_str()));
-        Some(paths)
+        paths
     }
 }
 

@@ -1,18 +1,18 @@
 //! One cgroup that is read: a container's, a group's, or the root, which is the machine.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::Container;
-use super::blockio::{BlockIo, Devices};
+use super::blockio::{BlockIo, Devices, IoOf};
 use super::cgroup::{self, CpuTime, File, Files, push};
 use super::families::Name;
-use super::files::Reader;
+use super::files::{Reader, Shape, Slot};
 use super::filesystems::Filesystems;
 use super::format::{self, float};
 use super::hierarchy::{Controller, Place, Version};
 use super::machine::Machine;
 use super::network;
-use super::processes::Details;
+use super::processes::{Details, Pids, pids_of};
 use super::sheet::{Base, Sheet};
 use super::spec::Spec;
 
@@ -40,16 +40,34 @@ pub(super) struct Member {
     pub(super) details: Details,
     files: Files,
     memory: Version,
-    io: Version,
+    io: IoOf,
     spec: Option<Spec>,
-    /// `net/dev` of a process in its network namespace.
-    network: Option<PathBuf>,
+    /// `net` of a process in its network namespace, and that process.
+    network: Option<(u32, Slot)>,
     created_s: f64,
     /// It is the root.
     machine: bool,
     /// The root: processes of the machine, and how often that was wanted.
     listed: Option<f64>,
     listed_calls: u64,
+}
+
+/// What gives the processes of a cgroup.
+#[derive(Debug)]
+pub(super) struct ProcessesOf<'a> {
+    files: &'a mut Files,
+    folder: Option<&'a Path>,
+    deep: bool,
+}
+
+impl ProcessesOf<'_> {
+    /// The processes now.
+    pub(super) fn read(&mut self, reader: &mut Reader) -> Pids {
+        let own = self.files.read(reader, File::Processes);
+        let own = own.map(|bytes| format::process_ids(bytes).collect());
+        let below = self.folder.filter(|_| self.deep);
+        pids_of(own.unwrap_or_default(), below, reader)
+    }
 }
 
 impl Member {
@@ -65,17 +83,16 @@ impl Member {
         let mut member = Self::group(place, number, tools.machine.boot_s);
         member.machine = true;
         // What the first process sees is the host's network, also when we have one of our own.
-        let first = network::path_of(&tools.procfs, 1);
-        let path = match tools.reader.read_path(&first) {
-            Some(_) => first,
-            None => tools.procfs.join("net/dev"),
-        };
-        member.network = Some(path);
+        let mut folder = network::folder_of(&tools.procfs, 1);
+        if !network::is_there(&mut folder, &mut tools.reader) {
+            folder = Slot::new(tools.procfs.join("net"), Shape::Records);
+        }
+        member.network = Some((1, folder));
         member
     }
 
     /// A container's.
-    pub(super) fn container(place: Place, container: &Container, number: u64, tools: &Tools) -> Self {
+    pub(super) fn container(place: Place, container: &Container, number: u64, tools: &mut Tools) -> Self {
         let base = Base::new(&place.id, &container.labels, number);
         let mut member = Self::new(place, base, container.created_s);
         member.set_network(container, tools);
@@ -91,7 +108,7 @@ impl Member {
         Self {
             files: Files::of(&place),
             memory: version(Controller::Memory),
-            io: version(Controller::Io),
+            io: IoOf::new(version(Controller::Io)),
             details: Details::default(),
             spec: None,
             network: None,
@@ -105,20 +122,36 @@ impl Member {
     }
 
     /// Takes over what may change while a container runs.
-    pub(super) fn set_network(&mut self, container: &Container, tools: &Tools) {
-        self.network = (container.own_network && container.pid != 0)
-            .then(|| network::path_of(&tools.procfs, container.pid));
+    pub(super) fn set_network(&mut self, container: &Container, tools: &mut Tools) {
+        let wanted = (container.own_network && container.pid != 0).then_some(container.pid);
+        if self.network.as_ref().map(|(pid, _)| *pid) == wanted {
+            return;
+        }
+        if let Some((_, folder)) = &mut self.network {
+            tools.reader.close(folder);
+        }
+        self.network = wanted.map(|pid| (pid, network::folder_of(&tools.procfs, pid)));
     }
 
     /// Closes its files.
     pub(super) fn close(&mut self, reader: &mut Reader) {
         self.files.close(reader);
+        if let Some((_, folder)) = &mut self.network {
+            reader.close(folder);
+        }
+    }
+
+    /// Its details, and what gives its processes, with `deep` those of cgroups below it too.
+    pub(super) fn details(&mut self, deep: bool) -> (&mut Details, ProcessesOf<'_>) {
+        let folder = self.place.main_folder();
+        let files = &mut self.files;
+        (&mut self.details, ProcessesOf { files, folder, deep })
     }
 
     /// False when the cgroup is gone.
     pub(super) fn is_alive(&mut self, reader: &mut Reader) -> bool {
         self.files.read(reader, File::Processes).is_some()
-            || self.place.main_folder().is_some_and(std::path::Path::is_dir)
+            || self.place.main_folder().is_some_and(Path::is_dir)
     }
 
     /// Adds its rows. `container` is the container it belongs to, `turn` a number that spreads rare reads over the rounds.
@@ -140,17 +173,14 @@ impl Member {
             procfs,
             per_cpu,
         } = tools;
-        let processes = self
-            .files
-            .read(reader, File::Processes)
-            .map(|bytes| format::process_ids(bytes).count() as u64);
+        let (tasks, processes) = self.files.read_tasks(reader, turn);
         if processes.is_none() && !self.is_alive(reader) {
             return false;
         }
         let all = match &mut self.spec {
-            Some(spec) => spec.refresh(&self.place, reader, turn),
+            Some(spec) => spec.refresh(&self.place, &mut self.files, reader, turn),
             None => {
-                self.spec = Some(Spec::read(&self.place, reader));
+                self.spec = Some(Spec::read(&self.place, &mut self.files, reader));
                 true
             }
         };
@@ -177,19 +207,18 @@ impl Member {
             oom_kills: container.map(|container| container.oom_kills),
             swap: machine.memory.swap_used.filter(|_| self.machine),
             used: machine.memory.used.filter(|_| self.machine),
-            turn,
         };
+        files.read_rare(reader, turn);
         cgroup::add_memory(files, reader, sheet, base, memory);
         let pressure = self.machine.then(|| procfs.join("pressure"));
         cgroup::add_pressure(files, reader, sheet, base, pressure.as_deref());
         if self.machine {
             filesystems.add(sheet, base);
         }
-        block_io.add(files, reader, sheet, base, self.io, devices);
-        if let Some(path) = &self.network {
-            network::add(path, reader, sheet, base);
+        block_io.add(&mut self.io, (files, reader), (sheet, base), devices, turn);
+        if let Some((_, folder)) = &mut self.network {
+            network::add(folder, reader, sheet, base);
         }
-        let tasks = files.number(reader, File::Tasks);
         push(sheet, Name::Threads, base, tasks.map(float));
         let processes = processes.map(|own| float(own + self.details.processes_below()));
         push(sheet, Name::Processes, base, processes);
@@ -221,12 +250,14 @@ impl Member {
     /// The present state, for live pages; `None` when it is gone.
     pub(super) fn read_live(&mut self, tools: &mut Tools, id: &str) -> Option<super::Reading> {
         let reader = &mut tools.reader;
-        let own = self.files.read(reader, File::Processes);
-        let own = own.map(|bytes| format::process_ids(bytes).count() as u64);
+        let own = self.files.read_processes(reader);
         if own.is_none() && !self.is_alive(reader) {
             return None;
         }
-        let spec = self.spec.unwrap_or_else(|| Spec::read(&self.place, reader));
+        let spec = match self.spec {
+            Some(spec) => spec,
+            None => Spec::read(&self.place, &mut self.files, reader),
+        };
         let mut cpu_s = cgroup::cpu_usage_s(&mut self.files, reader);
         let mut working_set = cgroup::working_set_bytes(&mut self.files, reader, self.memory);
         let mut processes = float(own.unwrap_or(0) + self.details.processes_below());
@@ -244,11 +275,11 @@ impl Member {
             self.listed_calls += 1;
             processes = self.listed.unwrap_or(processes);
         }
-        let (read, written) = tools.block_io.totals(&mut self.files, reader, self.io);
+        let (read, written) = self.io.totals(&mut self.files, reader);
         let (received, sent) = self
             .network
-            .as_ref()
-            .map_or((0.0, 0.0), |path| network::totals(path, reader));
+            .as_mut()
+            .map_or((0.0, 0.0), |(_, folder)| network::totals(folder, reader));
         let total = tools.machine.memory.total.unwrap_or(u64::MAX);
         Some(super::Reading {
             id: id.to_owned(),
@@ -268,7 +299,7 @@ impl Member {
 }
 
 /// Processes of the whole machine.
-fn all_processes(procfs: &std::path::Path) -> Option<f64> {
+fn all_processes(procfs: &Path) -> Option<f64> {
     let entries = std::fs::read_dir(procfs).ok()?;
     let count = entries
         .filter_map(Result::ok)

@@ -34,7 +34,7 @@ use self::groups::Scanner;
 use self::hierarchy::Hierarchies;
 use self::machine::Machine;
 use self::member::{Member, Tools};
-use self::processes::{Rotation, pids_of};
+use self::processes::Rotation;
 use self::sheet::{Base, Sheet};
 use crate::options::Paths;
 
@@ -200,7 +200,7 @@ impl ContainerCollector {
                 }
             };
             if let Some(member) = &mut member {
-                member.set_network(&container, &self.tools);
+                member.set_network(&container, &mut self.tools);
             }
             self.containers.push(Tracked {
                 container,
@@ -217,6 +217,7 @@ impl ContainerCollector {
     pub fn collect(&mut self, now_ms: i64) -> ContainerCollection {
         let round = self.round;
         self.round += 1;
+        self.tools.sheet.begin_round();
         self.tools.devices.begin_round(round);
         self.tools.machine.begin_round(round, &mut self.tools.reader);
         let paths = &self.options.paths;
@@ -262,7 +263,7 @@ impl ContainerCollector {
     }
 
     /// Takes the last round's families back, unchanged, when they are no longer needed: the next round then writes new values
-    /// beside the labels that are there, which saves most of its allocations. Families of another round than the last one
+    /// beside the labels that are there, which saves most of its allocations, and series keep their numbers. Families of another round than the last one
     /// (somebody read in between) are dropped, as are those that are not of this collector.
     pub fn recycle(&mut self, families: Vec<Family>, round: u64) {
         if round == self.round {
@@ -293,13 +294,13 @@ impl ContainerCollector {
     /// The processes of a container in the host's numbering; none when it is not known or gone.
     pub fn pids(&mut self, id: &str) -> Vec<u32> {
         self.find(self.round);
-        let folder = self
+        let tracked = self
             .containers
-            .iter()
-            .find(|tracked| tracked.container.id == id)
-            .and_then(|tracked| tracked.member.as_ref()?.place.main_folder());
-        folder
-            .map(|folder| pids_of(folder, true, &mut self.tools.reader).all)
+            .iter_mut()
+            .find(|tracked| tracked.container.id == id);
+        tracked
+            .and_then(|tracked| tracked.member.as_mut())
+            .map(|member| member.details(true).1.read(&mut self.tools.reader).all)
             .unwrap_or_default()
     }
 
@@ -339,17 +340,17 @@ impl ContainerCollector {
             self.machine = Some(Member::machine(place, self.bases, &mut self.tools));
         }
         self.find_containers();
+        if !self.scanner.is_due(round) {
+            return;
+        }
         let containers: BTreeSet<&str> = self
             .containers
             .iter()
             .filter_map(|tracked| Some(tracked.member.as_ref()?.place.id.as_str()))
             .collect();
-        let Some(paths) = self
+        let paths = self
             .scanner
-            .scan(self.options.groups, &self.hierarchies, &containers, round)
-        else {
-            return;
-        };
+            .scan(self.options.groups, &self.hierarchies, &containers, round);
         let mut old = std::mem::take(&mut self.groups);
         for path in paths {
             let member = match old.remove(&path) {
@@ -434,13 +435,14 @@ impl ContainerCollector {
             .iter_mut()
             .filter_map(|tracked| Some((tracked.member.as_mut()?, true)));
         for (member, deep) in groups.chain(containers) {
-            details.push(&mut member.details);
-            places.push((&member.place, deep));
+            let (of, processes) = member.details(deep);
+            details.push(of);
+            places.push(processes);
         }
         let pids = |at: usize, reader: &mut Reader| {
             places
-                .get(at)
-                .and_then(|(place, deep)| Some(pids_of(place.main_folder()?, *deep, reader)))
+                .get_mut(at)
+                .map(|processes| processes.read(reader))
                 .unwrap_or_default()
         };
         let procfs = &self.options.paths.procfs;

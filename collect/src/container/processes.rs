@@ -1,7 +1,7 @@
 //! Details of a cgroup's processes: open files, sockets, states, read in rotation.
 //!
 //! Every process costs several files, and every open file of it a link. So a round has an allowance of effort, about a
-//! microsecond each; cgroups take turns, one at most every fourth round, and what they gave is repeated in between. A scan
+//! microsecond each; cgroups take turns, one at most every eighth round, and what they gave is repeated in between. A scan
 //! that the allowance does not cover goes on in the next round, at the process where it stopped. One with very many open
 //! files can exceed it; the debt is paid by the rounds that follow.
 
@@ -15,7 +15,7 @@ use super::format::{self, float};
 use super::sheet::{Base, Sheet};
 
 /// Rounds between two scans of one cgroup.
-const ROUNDS_BETWEEN: u64 = 4;
+const ROUNDS_BETWEEN: u64 = 8;
 /// Effort a cgroup and round.
 const EFFORT_EACH: i64 = 8;
 /// Effort a round at least.
@@ -229,32 +229,40 @@ pub(super) struct Pids {
     pub(super) own_len: usize,
 }
 
-/// The processes of a cgroup, and with `deep` of those below it.
-pub(super) fn pids_of(folder: &Path, deep: bool, reader: &mut Reader) -> Pids {
+/// Puts processes of a cgroup and, when its folder is given, of those below it together.
+pub(super) fn pids_of(own: Vec<u32>, folder: Option<&Path>, reader: &mut Reader) -> Pids {
     /// Folders that are looked into: a container rarely makes cgroups of its own.
     const FOLDERS_MAX: usize = 512;
-    let mut pids = Pids::default();
-    let mut rest: Vec<PathBuf> = vec![folder.to_path_buf()];
-    let mut seen = 0;
+    let mut pids = Pids {
+        // A process that is not of our namespace is shown as 0.
+        own_len: own.iter().filter(|pid| **pid != 0).count(),
+        all: own,
+    };
+    let mut rest: Vec<PathBuf> = folder.map(folders_below).unwrap_or_default();
+    let mut seen = 1;
     while let Some(folder) = rest.pop() {
-        if let Some(bytes) = reader.read_path(&folder.join("cgroup.procs")) {
-            // A process that is not of our namespace is shown as 0.
-            pids.all
-                .extend(format::process_ids(bytes).filter(|pid| *pid != 0));
-        }
-        if seen == 0 {
-            pids.own_len = pids.all.len();
-        }
-        seen += 1;
-        if !deep || seen >= FOLDERS_MAX {
+        if seen >= FOLDERS_MAX {
             break;
         }
-        let names = super::hierarchy::folders_in(&folder).into_iter();
-        rest.extend(names.map(|name| folder.join(name)));
+        seen += 1;
+        if let Some(bytes) = reader.read_path(&folder.join("cgroup.procs")) {
+            pids.all.extend(format::process_ids(bytes));
+        }
+        rest.extend(folders_below(&folder));
     }
+    pids.all.retain(|pid| *pid != 0);
     pids.all.sort_unstable();
     pids.all.dedup();
     pids
+}
+
+/// Folders in a folder. One without any has two links, itself and its name; where links are not counted there is one.
+fn folders_below(folder: &Path) -> Vec<PathBuf> {
+    if rustix::fs::stat(folder).is_ok_and(|found| found.st_nlink == 2) {
+        return Vec::new();
+    }
+    let names = super::hierarchy::folders_in(folder).into_iter();
+    names.map(|name| folder.join(name)).collect()
 }
 
 #[cfg(test)]
@@ -287,13 +295,13 @@ mod tests {
         let mut rotation = Rotation::default();
         let mut details = Details::default();
         let mut asked = 0;
-        for round in 0..9 {
+        for round in 0..17 {
             rotation.run(dir.path(), &mut reader, round, &mut [&mut details], |_, _| {
                 asked += 1;
                 pids(vec![1, 2, 3, 99])
             });
         }
-        assert_eq!(asked, 3, "rounds 0, 4 and 8");
+        assert_eq!(asked, 3, "rounds 0, 8 and 16");
         assert_eq!(
             details.last,
             Some(Counts {

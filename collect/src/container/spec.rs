@@ -1,9 +1,9 @@
 //! What a cgroup was given: limits and shares, which change rarely.
 //!
-//! Opening a file costs more than reading it, and these do not stay open: the limits that matter most are read every eighth
-//! round, the others every thirty-second.
+//! Opening a file costs more than reading it. The limits that matter most stay open and are read every eighth round, the others do not
+//! and are read every sixty-fourth.
 
-use super::cgroup::push;
+use super::cgroup::{File, Files, push};
 use super::families::Name;
 use super::files::Reader;
 use super::format::{self, float};
@@ -36,7 +36,7 @@ fn shares_of_weight(weight: u64) -> Option<u64> {
 /// Rounds between two looks at the limits of memory and of processor time.
 const LIMITS_KEPT_ROUNDS: u64 = 8;
 /// Rounds between two looks at everything else.
-const REST_KEPT_ROUNDS: u64 = 32;
+const REST_KEPT_ROUNDS: u64 = 64;
 
 /// A file of a cgroup with one number or limit; the names are v1's and v2's.
 fn limit(
@@ -56,17 +56,23 @@ fn limit(
 
 impl Spec {
     /// Reads the files of a cgroup.
-    pub(super) fn read(place: &Place, reader: &mut Reader) -> Self {
+    pub(super) fn read(place: &Place, files: &mut Files, reader: &mut Reader) -> Self {
         let mut spec = Self::default();
-        spec.read_limits(place, reader);
+        spec.read_limits(place, files, reader);
         spec.read_rest(place, reader);
         spec
     }
 
     /// Reads those whose turn it is; true when all were.
-    pub(super) fn refresh(&mut self, place: &Place, reader: &mut Reader, turn: u64) -> bool {
+    pub(super) fn refresh(
+        &mut self,
+        place: &Place,
+        files: &mut Files,
+        reader: &mut Reader,
+        turn: u64,
+    ) -> bool {
         if turn.is_multiple_of(LIMITS_KEPT_ROUNDS) {
-            self.read_limits(place, reader);
+            self.read_limits(place, files, reader);
         }
         let rest = turn.is_multiple_of(REST_KEPT_ROUNDS);
         if rest {
@@ -75,22 +81,13 @@ impl Spec {
         rest
     }
 
-    fn read_limits(&mut self, place: &Place, reader: &mut Reader) {
-        self.memory_limit = limit(
-            place,
-            reader,
-            Controller::Memory,
-            "memory.limit_in_bytes",
-            "memory.max",
-        );
+    fn read_limits(&mut self, place: &Place, files: &mut Files, reader: &mut Reader) {
+        self.memory_limit = files.read(reader, File::MemoryLimit).and_then(format::limit);
+        let quota = files.read(reader, File::CpuQuota);
         match place.folder(Controller::Cpu) {
-            Some((_, Version::V1)) => {
-                self.cpu_quota = limit(place, reader, Controller::Cpu, "cpu.cfs_quota_us", "");
-            }
-            Some((folder, Version::V2)) => {
-                let max = reader
-                    .read_path(&folder.join("cpu.max"))
-                    .and_then(format::cpu_max);
+            Some((_, Version::V1)) => self.cpu_quota = quota.and_then(format::limit),
+            Some((_, Version::V2)) => {
+                let max = quota.and_then(format::cpu_max);
                 self.cpu_quota = max.map(|(quota, _)| quota);
                 self.cpu_period = max.map(|(_, period)| period);
             }

@@ -151,10 +151,13 @@ pub(super) async fn metrics_of(containers: Option<Arc<Containers>>) -> Result<Re
     };
     read_metrics(move || {
         let ContainerCollection {
-            families, warnings, ..
+            families,
+            warnings,
+            round,
         } = containers.collect(clock::now_ms());
         let mut text = String::new();
         model::encode_families(&families, &mut text);
+        containers.recycle(families, round);
         for warning in warnings {
             let _ = writeln!(text, "# {}", warning.replace('\n', " "));
         }

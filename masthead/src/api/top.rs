@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -158,13 +158,7 @@ fn list(procfs: &Path, of: &Of, containers: Option<&Containers>) -> Vec<Stat> {
     };
     let pids: Vec<u32> = containers.map_or_else(Vec::new, |containers| {
         // One that started since the last tick is asked for too.
-        let running = containers.running();
-        let mut collector = containers
-            .collector
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        collector.set_running(running);
-        ids.iter().flat_map(|id| collector.pids(id)).collect()
+        containers.with_collector(|collector| ids.iter().flat_map(|id| collector.pids(id)).collect())
     });
     process::list(procfs, Some(&pids))
 }

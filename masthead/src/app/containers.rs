@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::path::Path;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use collect::{ContainerCollection, ContainerOptions};
 use model::Family;
@@ -46,11 +46,8 @@ pub(super) fn set_up(config: &Config, marks: Marks, stop: &CancellationToken) ->
         AllowList::new(wanted.labels.clone()),
         marks,
     ));
-    containers
-        .collector
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .set_files_max(files_for_containers(raise_file_limit()));
+    let files_max = files_for_containers(raise_file_limit());
+    containers.with_collector(|collector| collector.set_files_max(files_max));
     containers.watch(wanted.docker.clone(), stop.clone());
     Some(containers)
 }

@@ -149,6 +149,7 @@ fn request_families(inner: &Inner) -> Vec<Family> {
         durations.metrics.push(Metric {
             labels,
             value: histogram.value(),
+            number: None,
         });
     }
     let plain = |name, help, histogram: &Histogram| {
@@ -156,6 +157,7 @@ fn request_families(inner: &Inner) -> Vec<Family> {
         family.metrics.push(Metric {
             labels: Vec::new(),
             value: histogram.value(),
+            number: None,
         });
         family
     };

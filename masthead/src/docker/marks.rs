@@ -171,6 +171,7 @@ struct Inner {
     marks: VecDeque<Mark>,
     file: Option<MarkFile>,
     counts: BTreeMap<String, Counts>,
+    added: u64,
 }
 
 #[derive(Debug, Default)]
@@ -245,6 +246,12 @@ impl Marks {
         inner.marks.insert(end, mark);
         inner.bound(i64::MIN);
         true
+    }
+
+    /// Marks counted since the start of the process: [`Marks::counts`] changes with it, and with time.
+    #[must_use]
+    pub fn added(&self) -> u64 {
+        self.lock().added
     }
 
     /// Forgets what is older.
@@ -329,6 +336,7 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
 
 impl Inner {
     fn count(&mut self, mark: &Mark) {
+        self.added += 1;
         let full = self.counts.len() >= MAX_APPS && !self.counts.contains_key(&mark.app);
         let app = if full { OTHER_APPS } else { &mark.app };
         let counts = self.counts.entry(app.to_owned()).or_default();

@@ -16,12 +16,13 @@ pub mod inventory;
 pub mod known;
 pub mod marks;
 mod place;
+mod rows;
 mod socket;
 mod watch;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use collect::{Container, ContainerCollection, ContainerCollector, ContainerOptions};
 use model::Family;
@@ -30,12 +31,24 @@ use tokio_util::sync::CancellationToken;
 use inventory::{Engine, Inventory, Known};
 use known::AllowList;
 use marks::Marks;
+use rows::{Made, OwnRows};
+
+/// The collector with what it was told last, and our own rows.
+#[derive(Debug)]
+struct Collecting {
+    collector: ContainerCollector,
+    /// The list that it knows; `None` when that has to be looked at again.
+    list: Option<Arc<Vec<Known>>>,
+    rows: OwnRows,
+    /// The last round's number.
+    round: u64,
+}
 
 /// Everything about containers that the tick, the API and the live pages share.
 #[derive(Debug)]
 pub struct Containers {
     /// Reads their cgroups. Locked for the time of one reading.
-    pub collector: Mutex<ContainerCollector>,
+    collecting: Mutex<Collecting>,
     /// Which containers there are, kept fresh by the engine's events.
     pub inventory: Arc<Inventory>,
     /// What happened to them.
@@ -61,7 +74,12 @@ impl Containers {
     pub fn new(options: &ContainerOptions, labels: AllowList, marks: Marks) -> Self {
         Self {
             procfs: options.paths.procfs.clone(),
-            collector: Mutex::new(ContainerCollector::new(options)),
+            collecting: Mutex::new(Collecting {
+                collector: ContainerCollector::new(options),
+                list: None,
+                rows: OwnRows::default(),
+                round: 0,
+            }),
             inventory: Arc::default(),
             marks: Arc::new(marks),
             labels,
@@ -83,46 +101,80 @@ impl Containers {
     }
 
     /// The containers whose processes run now, as the collector wants them.
-    #[must_use]
-    pub fn running(&self) -> Vec<Container> {
-        let (engine, known) = self.inventory.get();
+    fn running(&self, engine: &Engine, known: &[Known]) -> Vec<Container> {
         known
             .iter()
-            .filter(|known| self.runs(&engine, known))
+            .filter(|known| self.runs(engine, known))
             .map(|known| known::container(known, &self.labels))
             .collect()
     }
 
     /// While events are read the list is right; while the engine is away a process may be gone, and its number somebody else's.
     fn runs(&self, engine: &Engine, known: &Known) -> bool {
-        known.pid > 0 && (!matches!(engine, Engine::Away { .. }) || in_cgroup(&self.procfs, known))
+        known.pid > 0 && (!is_away(engine) || in_cgroup(&self.procfs, known))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Collecting> {
+        self.collecting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells the collector who runs, unless it has been told of this very list.
+    fn tell(&self, collecting: &mut Collecting, engine: &Engine, known: &Arc<Vec<Known>>) {
+        let told = collecting.list.as_ref();
+        if told.is_some_and(|list| Arc::ptr_eq(list, known)) && !is_away(engine) {
+            return;
+        }
+        collecting.collector.set_running(self.running(engine, known));
+        collecting.list = (!is_away(engine)).then(|| Arc::clone(known));
+    }
+
+    /// Calls `read` with the collector, which knows the containers that run at this moment.
+    pub fn with_collector<R>(&self, read: impl FnOnce(&mut ContainerCollector) -> R) -> R {
+        let (engine, known) = self.inventory.get();
+        let mut collecting = self.lock();
+        self.tell(&mut collecting, &engine, &known);
+        read(&mut collecting.collector)
     }
 
     /// One round: the families of the collector and ours, sorted by name, and what could not be read.
     #[must_use]
     pub fn collect(&self, now_ms: i64) -> ContainerCollection {
-        let running = self.running();
-        let mut collection = {
-            let mut collector = self.collector.lock().unwrap_or_else(PoisonError::into_inner);
-            collector.set_running(running);
-            collector.collect(now_ms)
+        let (engine, list) = self.inventory.get();
+        let mut collecting = self.lock();
+        self.tell(&mut collecting, &engine, &list);
+        let mut collection = collecting.collector.collect(now_ms);
+        collecting.round = collection.round;
+        let make = || {
+            let sure: Vec<&Known> = list
+                .iter()
+                .filter(|known| known.pid == 0 || self.runs(&engine, known))
+                .collect();
+            let mut families = Vec::from(families::state(&sure));
+            families.push(families::events(&self.marks, &list, now_ms));
+            families
         };
-        let families = &mut collection.families;
-        let (engine, known) = self.inventory.get();
-        let sure: Vec<&Known> = known
-            .iter()
-            .filter(|known| known.pid == 0 || self.runs(&engine, known))
-            .collect();
-        families.extend(families::state(&sure));
-        families.push(families::events(&self.marks, &known, now_ms));
-        families.sort_by(|a, b| a.name.cmp(&b.name));
+        let ours = if is_away(&engine) {
+            make()
+        } else {
+            let made = Made {
+                list: Arc::clone(&list),
+                marks: self.marks.added(),
+                t_ms: now_ms,
+            };
+            collecting.rows.take(made, make)
+        };
+        collection.families.extend(ours);
+        collection.families.sort_by(|a, b| a.name.cmp(&b.name));
         collection
     }
 
-    /// Gives the families of a round back once they are stored; see [`ContainerCollector::recycle`].
-    pub fn recycle(&self, families: Vec<Family>, round: u64) {
-        let mut collector = self.collector.lock().unwrap_or_else(PoisonError::into_inner);
-        collector.recycle(families, round);
+    /// Gives the families of a round back once they are stored or printed; see [`ContainerCollector::recycle`].
+    pub fn recycle(&self, mut families: Vec<Family>, round: u64) {
+        let mut collecting = self.lock();
+        if round == collecting.round {
+            collecting.rows.recycle(&mut families);
+            collecting.collector.recycle(families, round);
+        }
     }
 
     /// How the watching goes, for Masthead's own metrics.
@@ -143,6 +195,11 @@ impl Containers {
 #[must_use]
 pub fn socket_path(configured: Option<&Path>) -> PathBuf {
     place::choose(configured)
+}
+
+/// Nobody tells what happens.
+fn is_away(engine: &Engine) -> bool {
+    matches!(engine, Engine::Away { .. })
 }
 
 /// Is this process still the container's? Every driver has the container's id in the path of its cgroup.
@@ -235,7 +292,9 @@ mod tests {
         };
         let names = |engine| {
             containers.inventory.set(engine, list());
-            let running: Vec<String> = containers.running().into_iter().map(|c| c.id).collect();
+            let (engine, known) = containers.inventory.get();
+            let running = containers.running(&engine, &known);
+            let running: Vec<String> = running.into_iter().map(|c| c.id).collect();
             let families = containers.collect(0).families;
             let state = families
                 .iter()

@@ -206,7 +206,8 @@ async fn events_and_answers_make_the_list_whatever_lies_between_them() {
         .await;
     assert_eq!(scene.marks(), ["deploy fresh", "exit old"]);
     // One that the list names and whose answer is broken costs nobody else.
-    assert_eq!(scene.containers.running().len(), 2);
+    let (engine, known) = scene.containers.inventory.get();
+    assert_eq!(scene.containers.running(&engine, &known).len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

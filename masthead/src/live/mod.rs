@@ -12,7 +12,7 @@ pub mod reading;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use collect::{Paths, Pulse, Reading};
+use collect::{ContainerCollector, Paths, Pulse, Reading};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -181,15 +181,7 @@ impl Live {
         let Some(containers) = &self.containers else {
             return Default::default();
         };
-        let running = containers.running();
-        let readings = {
-            let mut collector = containers
-                .collector
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            collector.set_running(running);
-            collector.read_live()
-        };
+        let readings = containers.with_collector(ContainerCollector::read_live);
         (readings, containers.inventory.get().1)
     }
 

@@ -5,6 +5,7 @@
 //!                                                                   \--> Targets (status and metadata, for the API)
 //! ```
 
+mod cache;
 pub mod exposition;
 mod fetch;
 #[cfg(test)]

@@ -14,9 +14,9 @@
 use std::borrow::Cow;
 use std::time::Instant;
 
-use hashbrown::HashMap;
-use model::{Batch, Family, Labels, LabelsBuilder, METRIC_NAME, STALE_NAN, SeriesRef};
+use model::{Batch, Family, Labels, LabelsBuilder, METRIC_NAME, MetricValue, STALE_NAN, SeriesRef};
 
+use super::cache::{Key, SeriesCache};
 use crate::clock;
 use crate::config::Limits;
 use crate::ingest::{CommitError, CommitOutcome, Sink};
@@ -91,19 +91,11 @@ impl Report {
     }
 }
 
-#[derive(Debug)]
-struct Entry {
-    series: Option<SeriesRef>,
-    seen: u64,
-    /// Gets a staleness marker when it vanishes; not so when the target stamps it.
-    tracked: bool,
-}
-
-/// A series of the batch whose reference the commit will tell.
+/// A series of the batch whose reference the commit will tell: its row, its place in the cache.
 #[derive(Debug)]
 struct New {
     row: usize,
-    key: Box<str>,
+    at: usize,
 }
 
 /// The memory of one source. See the module's text.
@@ -111,9 +103,8 @@ struct New {
 pub struct SourceTracker {
     labels: Labels,
     rules: Rules,
-    cache: HashMap<Box<str>, Entry>,
+    cache: SeriesCache,
     reports: [Option<SeriesRef>; 5],
-    round: u64,
     last_t_ms: i64,
     batch: Batch,
     new: Vec<New>,
@@ -147,6 +138,16 @@ impl Round<'_> {
         timestamp_ms: Option<i64>,
         labels: impl FnOnce(&mut Vec<SourceLabel<'l>>) -> Result<(), String>,
     ) -> Result<(), String> {
+        self.add_keyed(Key::Text(key), value, timestamp_ms, labels)
+    }
+
+    fn add_keyed<'l>(
+        &mut self,
+        key: Key<'_>,
+        value: f64,
+        timestamp_ms: Option<i64>,
+        labels: impl FnOnce(&mut Vec<SourceLabel<'l>>) -> Result<(), String>,
+    ) -> Result<(), String> {
         self.scraped += 1;
         let tracker = &mut *self.tracker;
         let limit = tracker.rules.limits.samples;
@@ -156,33 +157,27 @@ impl Round<'_> {
             ));
         }
         let own_time = timestamp_ms.filter(|_| tracker.rules.honor_timestamps);
-        match tracker.cache.get_mut(key) {
-            Some(Entry {
-                series: Some(series),
-                seen,
-                tracked,
-            }) => {
-                *seen = tracker.round;
-                *tracked = own_time.is_none();
-                tracker.batch.series_ref(*series);
-            }
-            known => {
-                let fresh = known.is_none();
+        let known = tracker.cache.see(key);
+        let series = known
+            .and_then(|at| tracker.cache.get_mut(at))
+            .and_then(|entry| {
+                entry.tracked = own_time.is_none();
+                entry.series
+            });
+        match series {
+            Some(series) => tracker.batch.series_ref(series),
+            None => {
                 let mut pairs = Vec::with_capacity(12);
                 labels(&mut pairs)?;
                 tracker.compose(&pairs)?;
-                tracker.new.push(New {
-                    row: tracker.batch.rows_len(),
-                    key: key.into(),
-                });
+                let at = known.unwrap_or_else(|| tracker.cache.insert(key));
+                if let Some(entry) = tracker.cache.get_mut(at) {
+                    entry.tracked = own_time.is_none();
+                }
+                let row = tracker.batch.rows_len();
+                tracker.new.push(New { row, at });
                 tracker.batch.series_from(&mut tracker.builder);
-                let entry = Entry {
-                    series: None,
-                    seen: tracker.round,
-                    tracked: own_time.is_none(),
-                };
-                tracker.cache.insert(key.into(), entry);
-                self.series_added += usize::from(fresh);
+                self.series_added += usize::from(known.is_none());
             }
         }
         tracker.batch.push(own_time.unwrap_or(self.t_ms), value);
@@ -190,15 +185,22 @@ impl Round<'_> {
         Ok(())
     }
 
-    /// Adds every sample of families, as the collectors inside this process make them.
+    /// Adds every sample of families, as the collectors inside this process make them. Of a float with a number that was there in the
+    /// round before, no label is looked at.
     ///
     /// # Errors
     /// As [`Round::add`].
     pub fn add_families(&mut self, families: &[Family]) -> Result<(), String> {
+        let mut text = std::mem::take(&mut self.tracker.key);
         let mut result = Ok(());
-        let mut key = std::mem::take(&mut self.tracker.key);
-        for family in families {
-            family.for_each_sample(|name, extra, labels, value| {
+        for (family, metric) in families
+            .iter()
+            .flat_map(|family| family.metrics.iter().map(move |metric| (family, metric)))
+        {
+            let number = metric
+                .number
+                .filter(|_| matches!(metric.value, MetricValue::Float(_)));
+            metric.for_each_sample(&family.name, |name, extra, labels, value| {
                 if result.is_err() {
                     return;
                 }
@@ -206,20 +208,26 @@ impl Round<'_> {
                     .iter()
                     .map(|(name, value)| (name.as_ref(), value.as_ref()))
                     .chain(extra);
-                key.clear();
-                push_part(&mut key, name);
-                for (label, text) in pairs.clone() {
-                    push_part(&mut key, label);
-                    push_part(&mut key, text);
-                }
-                result = self.add(&key, value, None, |out| {
+                let key = match number {
+                    Some(number) => Key::Number(number),
+                    None => {
+                        text.clear();
+                        push_part(&mut text, name);
+                        for (label, value) in pairs.clone() {
+                            push_part(&mut text, label);
+                            push_part(&mut text, value);
+                        }
+                        Key::Text(&text)
+                    }
+                };
+                result = self.add_keyed(key, value, None, |out| {
                     out.push((METRIC_NAME.into(), name.to_owned().into()));
                     out.extend(pairs.map(|(label, text)| (label.to_owned().into(), text.to_owned().into())));
                     Ok(())
                 });
             });
         }
-        self.tracker.key = key;
+        self.tracker.key = text;
         result
     }
 }
@@ -245,9 +253,8 @@ impl SourceTracker {
         Self {
             labels,
             rules,
-            cache: HashMap::new(),
+            cache: SeriesCache::default(),
             reports: [None; 5],
-            round: 0,
             last_t_ms: i64::MIN,
             batch: Batch::new(),
             new: Vec::new(),
@@ -265,7 +272,6 @@ impl SourceTracker {
         started: Instant,
         mut fill: impl FnMut(&mut Round<'_>) -> Result<(), String>,
     ) -> Report {
-        self.round += 1;
         self.last_t_ms = t_ms;
         let mut report = self.attempt(t_ms, started, &mut fill);
         let mut outcome = self.commit(sink);
@@ -288,7 +294,7 @@ impl SourceTracker {
         let t_ms = t_ms.max(self.last_t_ms.saturating_add(1));
         self.batch.clear();
         self.new.clear();
-        self.round += 1;
+        self.cache.begin_round();
         self.mark_stale(t_ms);
         for series in self.reports.into_iter().flatten() {
             self.batch.series_ref(series);
@@ -310,6 +316,7 @@ impl SourceTracker {
     ) -> Report {
         self.batch.clear();
         self.new.clear();
+        self.cache.begin_round();
         let mut round = Round {
             tracker: self,
             t_ms,
@@ -327,8 +334,8 @@ impl SourceTracker {
         if result.is_err() {
             self.batch.clear();
             self.new.clear();
-            // Nothing of this round counts: the next number makes everything in the cache unseen.
-            self.round += 1;
+            // Nothing of this round counts: nothing in the cache is seen.
+            self.cache.begin_round();
         }
         self.mark_stale(t_ms);
         let report = Report {
@@ -346,15 +353,10 @@ impl SourceTracker {
 
     /// Rows that end what was not seen in this round.
     fn mark_stale(&mut self, t_ms: i64) {
-        for entry in self
-            .cache
-            .values()
-            .filter(|entry| entry.seen != self.round && entry.tracked)
-        {
-            if let Some(series) = entry.series {
-                self.batch.series_ref(series);
-                self.batch.push(t_ms, f64::from_bits(STALE_NAN));
-            }
+        let ended = self.cache.unseen().filter(|entry| entry.tracked);
+        for series in ended.filter_map(|entry| entry.series) {
+            self.batch.series_ref(series);
+            self.batch.push(t_ms, f64::from_bits(STALE_NAN));
         }
     }
 
@@ -383,13 +385,13 @@ impl SourceTracker {
 
     fn forget_refs(&mut self) {
         self.reports = [None; 5];
-        self.cache.values_mut().for_each(|entry| entry.series = None);
+        self.cache.forget_refs();
     }
 
     /// Learns the references of a commit and drops what has ended.
     fn settle(&mut self, outcome: &CommitOutcome, report: &mut Report) {
-        for New { row, key } in self.new.drain(..) {
-            if let (Some(entry), Some(series)) = (self.cache.get_mut(&key), outcome.refs.get(row)) {
+        for New { row, at } in self.new.drain(..) {
+            if let (Some(entry), Some(series)) = (self.cache.get_mut(at), outcome.refs.get(row)) {
                 entry.series = Some(*series);
             }
         }
@@ -397,8 +399,7 @@ impl SourceTracker {
         for (at, slot) in self.reports.iter_mut().enumerate() {
             *slot = outcome.refs.get(first_report + at).copied();
         }
-        let round = self.round;
-        self.cache.retain(|_, entry| entry.seen == round);
+        self.cache.end_round();
         // A marker may be refused when the same series came back under another text: that is as it should be.
         let samples = if report.up { report.added } else { 0 };
         let mut refused = outcome.rejected.iter().filter(|(row, ..)| *row < samples);

@@ -268,3 +268,113 @@ fn families_of_a_collector() {
     );
     assert_eq!(store.0.lock().unwrap().label_rows, 7);
 }
+
+/// A family of floats, each with its number and its one label.
+fn numbered(rows: &[(u64, &'static str, f64)]) -> Vec<Family> {
+    let mut family = Family::new("f", "F.", MetricType::Gauge);
+    family.metrics = rows
+        .iter()
+        .map(|(number, name, value)| model::Metric {
+            number: std::num::NonZeroU64::new(*number),
+            ..model::Metric::float(vec![("name".into(), (*name).into())], *value)
+        })
+        .collect();
+    vec![family]
+}
+
+/// One round of these families.
+fn numbered_round(store: &MemoryStore, source: &mut SourceTracker, t_ms: i64, families: &[Family]) -> Report {
+    source.round(store, t_ms, clock::instant(), |round| round.add_families(families))
+}
+
+fn series(name: &str, points: &str) -> String {
+    format!("f{{instance=\"i\", job=\"j\", name=\"{name}\"}}: {points}\n")
+}
+
+#[test]
+fn a_known_number_needs_no_labels() {
+    let store = MemoryStore::default();
+    let mut source = tracker(Rules::default());
+    numbered_round(&store, &mut source, 1, &numbered(&[(1, "a", 1.0), (2, "b", 2.0)]));
+    // Nobody looks at the labels of what is known, so wrong ones do no harm.
+    let report = numbered_round(&store, &mut source, 2, &numbered(&[(1, "?", 3.0), (2, "?", 4.0)]));
+    assert_eq!((report.added, report.series_added), (2, 0));
+    assert_eq!(store.0.lock().unwrap().label_rows, 7);
+    assert_eq!(
+        store.dump_samples(),
+        series("a", "1=1 2=3") + &series("b", "1=2 2=4") + "up{instance=\"i\", job=\"j\"}: 1=1 2=1\n"
+    );
+}
+
+#[test]
+fn a_container_is_renamed_goes_and_another_takes_its_place() {
+    let store = MemoryStore::default();
+    let mut source = tracker(Rules::default());
+    for (t_ms, rows) in [
+        (1, &[(1, "a", 1.0), (2, "b", 1.0)][..]),
+        // Renamed: other labels, another number, the same place.
+        (2, &[(3, "new", 2.0), (2, "b", 2.0)]),
+        // Gone, and another one at its place.
+        (3, &[(4, "c", 3.0), (2, "b", 3.0)]),
+        (4, &[(2, "b", 4.0)]),
+        // The first name again.
+        (5, &[(2, "b", 5.0), (5, "a", 5.0)]),
+        (6, &[(2, "b", 6.0), (5, "a", 6.0)]),
+    ] {
+        let report = numbered_round(&store, &mut source, t_ms, &numbered(rows));
+        assert_eq!((report.up, report.rejected), (true, 0), "{t_ms}");
+    }
+    source.end(&store, 7);
+    assert_eq!(
+        store.dump_samples(),
+        series("a", "1=1 2=stale 5=5 6=6 7=stale")
+            + &series("b", "1=1 2=2 3=3 4=4 5=5 6=6 7=stale")
+            + &series("c", "3=3 4=stale")
+            + &series("new", "2=2 3=stale")
+            + "up{instance=\"i\", job=\"j\"}: 1=1 2=1 3=1 4=1 5=1 6=1 7=stale\n"
+    );
+}
+
+#[test]
+fn numbers_whose_references_the_store_forgot_go_by_labels_again() {
+    let store = MemoryStore::default();
+    let mut source = tracker(Rules::default());
+    let families = numbered(&[(1, "a", 1.0), (2, "b", 1.0)]);
+    numbered_round(&store, &mut source, 1, &families);
+    numbered_round(&store, &mut source, 2, &families);
+    store.0.lock().unwrap().first_ref = 1000;
+    for t_ms in [3, 4] {
+        let report = numbered_round(&store, &mut source, t_ms, &families);
+        assert_eq!((report.up, report.series_added, report.store_error), (true, 0, None));
+    }
+    assert_eq!(store.0.lock().unwrap().label_rows, 14, "once at first, once after");
+    assert!(store.dump_samples().starts_with(&series("a", "1=1 2=1 3=1 4=1")));
+}
+
+#[test]
+fn the_same_series_under_another_number_goes_on() {
+    let store = MemoryStore::default();
+    let mut source = tracker(Rules::default());
+    for (t_ms, number) in [(1, 1), (2, 7), (3, 7)] {
+        let report = numbered_round(&store, &mut source, t_ms, &numbered(&[(number, "a", 1.0)]));
+        assert_eq!((report.up, report.rejected), (true, 0));
+    }
+    assert!(store.dump_samples().starts_with(&series("a", "1=1 2=1 3=1")));
+}
+
+#[test]
+fn a_restart_with_the_same_numbers_goes_on_with_the_same_series() {
+    let store = MemoryStore::default();
+    for t_ms in [1, 2] {
+        // The numbers of a new process begin again, for other series too.
+        let rows = [(1, if t_ms == 1 { "a" } else { "b" }, 1.0), (2, "c", 1.0)];
+        numbered_round(&store, &mut tracker(Rules::default()), t_ms, &numbered(&rows));
+    }
+    assert_eq!(
+        store.dump_samples(),
+        series("a", "1=1")
+            + &series("b", "2=1")
+            + &series("c", "1=1 2=1")
+            + "up{instance=\"i\", job=\"j\"}: 1=1 2=1\n"
+    );
+}
