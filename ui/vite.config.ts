@@ -69,9 +69,41 @@ function lazyFormatters(): Plugin {
   };
 }
 
+/**
+ * Names the scripts that draw the page beside its entry, so that the browser loads and compiles them side by side, while the
+ * entry asks the first question. Fails when a part of the drawing has slipped into the entry, which would wait for it.
+ */
+function preloadStart(): Plugin {
+  return {
+    name: 'preload-start',
+    transformIndexHtml: {
+      order: 'post',
+      handler(_, { bundle, chunk: entry }) {
+        const drawing =
+          entry && Object.keys(entry.modules).filter((id) => /\/(preact|uplot)\/.*js$/.test(id));
+        if (drawing && drawing.length > 0) throw new Error(`the entry holds ${drawing.join(', ')}`);
+        const start = bundle?.[entry?.dynamicImports[0] ?? ''];
+        if (!entry || start?.type !== 'chunk') return [];
+        return [start.fileName, ...start.imports]
+          .filter((name) => name !== entry.fileName)
+          .map((name) => ({
+            tag: 'link',
+            attrs: { rel: 'modulepreload', crossorigin: true, href: `/${name}` },
+            injectTo: 'head' as const,
+          }));
+      },
+    },
+  };
+}
+
 export default defineConfig({
-  plugins: [lazyFormatters(), gzipBeside()],
-  build: { target: 'es2022', modulePreload: { polyfill: false }, assetsInlineLimit: 0 },
+  plugins: [lazyFormatters(), preloadStart(), gzipBeside()],
+  build: {
+    target: 'es2022',
+    modulePreload: { polyfill: false },
+    assetsInlineLimit: 0,
+    rollupOptions: { output: { manualChunks: { plot: ['uplot'] } } },
+  },
   server: { proxy: { '/api': API } },
   preview: {
     proxy: { '/api': API },

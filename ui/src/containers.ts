@@ -5,7 +5,7 @@
  */
 
 import { ApiError, get, type Labels, now, query } from './api';
-import { fill, join, split } from './live';
+import { fill, join, split } from './questions';
 import { instance, isLocal } from './server';
 
 export interface Container {

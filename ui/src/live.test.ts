@@ -6,8 +6,10 @@ vi.stubGlobal('IntersectionObserver', class {});
 vi.stubGlobal('localStorage', { getItem: () => null, setItem: () => undefined });
 
 let live: typeof import('./live');
+let questions: typeof import('./questions');
 beforeAll(async () => {
   live = await import('./live');
+  questions = await import('./questions');
 });
 
 describe('a query is filled in', () => {
@@ -22,23 +24,23 @@ describe('a query is filled in', () => {
       'x{job="cadvisor",name!="",instance=~"web\\\\.1(:[0-9]+)?"}',
     ],
     ['up{$host}', 15, 'a"b:9100', 'up{job="node-exporter",instance="a\\"b:9100"}'],
-  ])('%s', (expr, step, instance, want) => expect(live.fill(expr, step, instance)).toBe(want));
+  ])('%s', (expr, step, instance, want) => expect(questions.fill(expr, step, instance)).toBe(want));
 });
 
 test('several queries are asked as one and taken apart again', () => {
-  expect(live.join(['up'])).toBe('up');
-  expect(live.join(['a', 'b + c'])).toBe(
+  expect(questions.join(['up'])).toBe('up');
+  expect(questions.join(['a', 'b + c'])).toBe(
     'label_replace(a, "masthead_part", "0", "", "") or label_replace(b + c, "masthead_part", "1", "", "")',
   );
   const answer = [
     { metric: { masthead_part: '1', x: 'y' }, value: 1 },
     { metric: { masthead_part: '0' }, value: 2 },
   ];
-  expect(live.split(answer, 2)).toEqual([
+  expect(questions.split(answer, 2)).toEqual([
     [{ metric: {}, value: 2 }],
     [{ metric: { x: 'y' }, value: 1 }],
   ]);
-  expect(live.split([{ metric: { a: 'b' } }], 1)).toEqual([[{ metric: { a: 'b' } }]]);
+  expect(questions.split([{ metric: { a: 'b' } }], 1)).toEqual([[{ metric: { a: 'b' } }]]);
 });
 
 describe('a range query', () => {
@@ -55,7 +57,7 @@ describe('a range query', () => {
       };
       return new Response(JSON.stringify(body));
     });
-    const query = new live.RangeQuery();
+    const query = new questions.RangeQuery();
     const signal = new AbortController().signal;
     await query.load('up', { start: 0, end: 100, step: 10 }, signal);
     const rows = await query.load('up', { start: 10, end: 110, step: 10 }, signal);
@@ -73,7 +75,7 @@ describe('a range query', () => {
       const body = { status: 'error', errorType: 'bad_data', error: '1:4: parse error: oh' };
       return new Response(JSON.stringify(body), { status: 400 });
     });
-    const load = new live.RangeQuery().load(
+    const load = new questions.RangeQuery().load(
       'x',
       { start: 0, end: 10, step: 10 },
       new AbortController().signal,
@@ -164,11 +166,11 @@ describe('the first chart', () => {
       );
     });
     const grid = { start: 0, end: 10, step: 10 };
-    await live.askEarly('up', grid);
+    await questions.askEarly('up', grid);
     const signal = new AbortController().signal;
-    expect((await new live.RangeQuery().load('up', grid, signal))[0]?.values[0]).toBe(1);
+    expect((await new questions.RangeQuery().load('up', grid, signal))[0]?.values[0]).toBe(1);
     expect(asked).toEqual(['up']);
-    await new live.RangeQuery().load('up', grid, signal);
+    await new questions.RangeQuery().load('up', grid, signal);
     expect(asked).toEqual(['up', 'up']);
   });
 });

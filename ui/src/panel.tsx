@@ -10,20 +10,11 @@ import { ApiError, get, isAbort, now, query, type Row } from './api';
 import { Chart } from './chart/chart';
 import type { Look, Window } from './chart/plot';
 import { MarksContext } from './events';
-import {
-  askEarly,
-  fill,
-  join,
-  type LivePage,
-  RangeQuery,
-  split,
-  type Task,
-  usePage,
-  useTask,
-} from './live';
+import { type LivePage, type Task, usePage, useTask } from './live';
+import { fill, gridFor, questionOf, RangeQuery, split } from './questions';
 import { type Frame, type Line, labelKey, nameOf, type Role } from './series';
-import { firstPointsIn, host, instance, interval } from './server';
-import { chooseStep, type Grid, gridOf, moment, rangeEnds } from './time';
+import { firstPointsIn, host, instance } from './server';
+import { type Grid, moment, rangeEnds } from './time';
 import { pageHref, range, route, setRange } from './url';
 
 export interface QuerySpec {
@@ -88,22 +79,6 @@ function toLines(spec: QuerySpec, rows: Row[], order: string[]): Line[] {
       tint: spec.tint,
     }))
     .sort((a, b) => place(a.name, order) - place(b.name, order) || a.name.localeCompare(b.name));
-}
-
-/** A panel's queries as one. */
-function questionOf(spec: PanelSpec, grid: Grid): string {
-  return join(spec.queries.map((part) => fill(part.expr, grid.step, instance.peek())));
-}
-
-function gridFor(at: number, width_px: number): Grid {
-  const ends = rangeEnds(range.peek(), at);
-  return gridOf(range.peek(), at, chooseStep(ends.to - ends.from, width_px, interval.peek()));
-}
-
-/** Asks what the panel will ask once it is drawn `width_px` wide. */
-export function askAhead(spec: PanelSpec, width_px: number): Promise<void> {
-  const grid = gridFor(now(), width_px);
-  return askEarly(questionOf(spec, grid), grid);
 }
 
 /** Asks a panel's queries as one. */

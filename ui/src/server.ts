@@ -1,6 +1,6 @@
 /** What the page knows of the server itself: since when it runs, and which hosts it measures. */
 
-import { computed, signal } from '@preact/signals';
+import { computed, signal } from '@preact/signals-core';
 import { get, now, query, type Sample } from './api';
 import { DEFAULT_INTERVAL } from './time';
 import { server } from './url';

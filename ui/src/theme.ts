@@ -1,6 +1,6 @@
 /** Light or dark: by the system's wish unless the reader chose, and the choice is remembered. */
 
-import { computed, effect, signal } from '@preact/signals';
+import { computed, effect, signal } from '@preact/signals-core';
 import type { Shade } from './colours';
 
 export type Theme = 'system' | Shade;

@@ -5,7 +5,7 @@
  * to their defaults; a link must never fail to open.
  */
 
-import { computed, signal } from '@preact/signals';
+import { computed, signal } from '@preact/signals-core';
 import { DEFAULT_RANGE, formatDuration, parseDuration, type Range } from './time';
 
 export interface Route {

@@ -4,7 +4,7 @@
  */
 
 import { type Labels, now, query, type Row, type Sample } from '../api';
-import { fill, join, RangeQuery, split } from '../live';
+import { fill, join, RangeQuery, split } from '../questions';
 import type { ContainerReading } from '../readings';
 import { instance, interval } from '../server';
 import { chooseStep, gridOf, rangeEnds } from '../time';

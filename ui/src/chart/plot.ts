@@ -7,7 +7,6 @@
  */
 
 import uPlot from 'uplot';
-import 'uplot/dist/uPlot.min.css';
 import { assign, colour, fade, INK } from '../colours';
 import { type Frame, type Line, stack, times } from '../series';
 import { shade } from '../theme';

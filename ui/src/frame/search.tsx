@@ -1,6 +1,6 @@
 /** Search over pages, apps, containers, servers and metrics. `/` opens it from anywhere that is not a text field. */
 
-import { type Signal, signal, useSignal } from '@preact/signals';
+import { type Signal, useSignal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
 import { get, isAbort, type Sample } from '../api';
 import { appHref } from '../apps/cells';
@@ -9,6 +9,7 @@ import { NAV } from '../pages/table';
 import { hosts } from '../server';
 import { go, href, pageHref, route } from '../url';
 import { Icon, type IconName } from './icons';
+import { searching } from './topbar';
 
 interface Hit {
   icon: IconName;
@@ -18,7 +19,6 @@ interface Hit {
 }
 
 const MOST_HITS = 30;
-const open = signal(false);
 
 /** Given as a spread: the checkers take an input of this role for one with a `<datalist>`. */
 const COMBOBOX: Record<string, string> = {
@@ -26,10 +26,6 @@ const COMBOBOX: Record<string, string> = {
   'aria-expanded': 'true',
   'aria-controls': 'search-hits',
 };
-
-export function openSearch(): void {
-  open.value = true;
-}
 
 /** Text fields keep their slash, also those inside of the editor's shadow root. */
 function typing(event: KeyboardEvent): boolean {
@@ -44,12 +40,12 @@ export function Search() {
       if (event.key !== '/' || event.ctrlKey || event.metaKey || event.altKey || typing(event))
         return;
       event.preventDefault();
-      openSearch();
+      searching.value = true;
     };
     document.addEventListener('keydown', onKey);
     return () => document.removeEventListener('keydown', onKey);
   }, []);
-  return open.value ? <SearchBox /> : null;
+  return searching.value ? <SearchBox /> : null;
 }
 
 /** Names that hold all the words, those that begin with the first word before the others. */
@@ -156,7 +152,7 @@ function SearchBox() {
   useEffect(() => dialog.current?.showModal(), []);
   const found = hits(text.value, known.value);
   const close = (): void => {
-    open.value = false;
+    searching.value = false;
   };
   const onKey = (event: KeyboardEvent): void => {
     const by = { ArrowDown: 1, ArrowUp: -1 }[event.key];

@@ -1,12 +1,15 @@
 /** The top bar: which server, which time, how often, and the theme. */
 
+import { signal } from '@preact/signals';
 import { host, hosts } from '../server';
 import { setTheme, THEMES, theme } from '../theme';
 import { formatDuration } from '../time';
 import { REFRESH_CHOICES, refresh, route, setParams, writeRefresh } from '../url';
 import { Icon } from './icons';
 import { RangePicker } from './range_picker';
-import { openSearch } from './search';
+
+/** Whether the search is open. Here, because the search itself arrives later. */
+export const searching = signal(false);
 
 export function TopBar({ title }: { title: string }) {
   return (
@@ -15,7 +18,7 @@ export function TopBar({ title }: { title: string }) {
       <button
         type="button"
         class="control search-open"
-        onClick={openSearch}
+        onClick={() => (searching.value = true)}
         aria-label="Search"
         aria-keyshortcuts="/"
       >

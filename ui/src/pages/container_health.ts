@@ -8,7 +8,7 @@ import { appHref } from '../apps/cells';
 import { crashes, groupApps } from '../apps/rows';
 import { type Container, type Inventory, loadInventory } from '../containers';
 import { type ContainerEvent, loadEvents } from '../events';
-import { fill, join, split } from '../live';
+import { fill, join, split } from '../questions';
 import { instance } from '../server';
 import { spell } from '../time';
 import { digits } from '../units';
