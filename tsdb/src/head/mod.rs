@@ -222,6 +222,22 @@ impl Head {
         }
     }
 
+    /// `(samples, bytes)` of a series in memory.
+    pub(crate) fn figures(&self, series: u32) -> (u64, u64) {
+        let (page, slot) = place(series);
+        let Some(page) = self.page(page) else {
+            return (0, 0);
+        };
+        let slots = read_lock(&page.slots);
+        match slots.get(slot) {
+            Some(Some(entry)) => {
+                let (_, samples, bytes) = entry.figures();
+                (samples, bytes)
+            }
+            _ => (0, 0),
+        }
+    }
+
     /// Drops chunks that end before `from_ms`, page by page. Gives the numbers of series that have none left.
     pub(crate) fn drop_before(&self, from_ms: i64) -> Vec<u32> {
         let mut empty = Vec::new();
