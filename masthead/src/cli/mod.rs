@@ -13,6 +13,7 @@ mod promql_test;
 mod query;
 mod serving;
 mod top;
+mod tsdb;
 mod up;
 mod words;
 
@@ -30,6 +31,7 @@ Examples:
   masthead metrics app shop-web                      CPU, memory, network of an app now
   masthead top                                       the apps, live in the terminal
   masthead doctor                                    what keeps it from seeing this machine
+  masthead tsdb import /var/lib/prometheus           take over the history of a stopped Prometheus
   masthead config check masthead.yml
   masthead completion bash > /etc/bash_completion.d/masthead";
 
@@ -55,6 +57,9 @@ enum Command {
     Metrics(metrics::MetricsArgs),
     /// Watch the apps in the terminal, live
     Top(top::TopArgs),
+    /// Work with stored data: take it from a Prometheus, write it for one, look at it, check it
+    #[command(subcommand)]
+    Tsdb(tsdb::TsdbCommand),
     /// Work with masthead.yml
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -122,6 +127,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Doctor(args) => doctor::run(&args),
         Command::Metrics(args) => metrics::run(&args),
         Command::Top(args) => top::run(&args),
+        Command::Tsdb(command) => tsdb::run(&command),
         Command::Config(ConfigCommand::Check { file }) => config_check::run(&file),
         Command::Promql(PromqlCommand::Test { files, quiet }) => promql_test::run(&files, quiet),
         Command::Promql(PromqlCommand::Fmt { expr }) => {
