@@ -1,15 +1,15 @@
 //! What a store is full of: samples, series and bytes by metric, and the labels that make series.
 //!
-//! Columns are not decoded: the index knows how many samples and bytes a series has.
+//! Columns of blocks are not decoded: the index knows how many samples and bytes a series has.
 
 use std::collections::HashMap;
 
 use foldhash::fast::FixedState;
-use model::{Cancel, Labels};
+use model::{Cancel, Labels, Samples};
 
 use crate::block::compact::SeriesWalk;
 use crate::block::{BlockMeta, BlockSeries};
-use crate::error::Error;
+use crate::error::{Error, io_error};
 use crate::maintain::check;
 use crate::read_only::DbReadOnly;
 
@@ -107,6 +107,7 @@ impl DbReadOnly {
             .collect();
         head.sort_unstable_by(|a, b| b.0.cmp(&a.0));
         let mut counts = Counts::default();
+        let mut read = Samples::default();
         loop {
             check(cancel)?;
             let mut lowest = head.last().map(|(labels, _)| labels.clone());
@@ -127,11 +128,17 @@ impl DbReadOnly {
                 }
             }
             if let Some((_, series)) = head.pop_if(|(next, _)| *next == labels) {
-                let figures = self.head.figures(series);
-                samples += figures.0;
-                bytes += figures.1;
-                analysis.head.0 += 1;
-                analysis.head.1 += figures.0;
+                // A chunk of the log may begin with samples that are in a block.
+                read.clear();
+                let range = (self.head_from_ms, i64::MAX);
+                let decoded = self.head.read(series, range.0, range.1, &mut read);
+                decoded.map_err(|e| {
+                    io_error("reading", format!("the series {labels}"))(std::io::Error::other(e))
+                })?;
+                samples += read.len() as u64;
+                bytes += self.head.bytes_of(series);
+                analysis.head.0 += u64::from(!read.is_empty());
+                analysis.head.1 += read.len() as u64;
             }
             analysis.series += 1;
             analysis.samples += samples;

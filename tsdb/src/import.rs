@@ -66,8 +66,8 @@ pub struct ImportStep {
 }
 
 impl Db {
-    /// Takes everything from a data folder of Prometheus' that the store does not have. Commits and queries may go on meanwhile, maintenance
-    /// waits.
+    /// Takes everything from a data folder of Prometheus' that the store does not have. Commits and queries may go on meanwhile,
+    /// maintenance waits; samples before the last one that was imported are refused from then on.
     ///
     /// # Errors
     /// [`Error`]. What was taken until then stays, and the next import goes on from there.
@@ -233,6 +233,7 @@ impl Upkeep {
         let mut samples = Samples::default();
         let mut writer: Option<BlockWriter> = None;
         let mut name = String::new();
+        let mut last_ms = i64::MIN;
         while let Some(labels) = news.next(&mut samples, cancel)? {
             let mut open = match writer.take() {
                 Some(writer) => writer,
@@ -244,12 +245,13 @@ impl Upkeep {
             };
             open.add(&labels, &samples)?;
             done.widen(&samples);
+            last_ms = last_ms.max(samples.t_ms.last().copied().unwrap_or(i64::MIN));
             writer = Some(open);
         }
         done.count(&news);
         drop(news);
         let Some(writer) = writer else { return Ok(()) };
-        self.cut_until(db, range.1, cancel)?;
+        self.cut_until(db, last_ms, cancel)?;
         let meta = writer.finish().inspect_err(|_| discard(db.dir.as_ref(), &name))?;
         let block = Block::open(db.dir.as_ref(), BLOCKS, &meta.name)?;
         let view = db.view();
@@ -266,9 +268,11 @@ impl Upkeep {
         Ok(())
     }
 
-    /// Puts everything that the head holds up to a time into blocks, along the grid where there is a whole range.
+    /// Puts everything that the head holds up to a time into blocks, along the grid where there is a whole range, and lets no more come
+    /// in before it.
     fn cut_until(&mut self, db: &Db, last_ms: i64, cancel: &Cancel) -> Result<(), Error> {
         let end_ms = last_ms.saturating_add(1);
+        lock(&db.appender).raise_floor(end_ms);
         let range_ms = db.options.block_range_ms.max(1);
         loop {
             let min_ms = db.head().min_ms().max(db.view().head_from_ms);

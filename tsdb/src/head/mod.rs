@@ -222,20 +222,13 @@ impl Head {
         }
     }
 
-    /// `(samples, bytes)` of a series in memory.
-    pub(crate) fn figures(&self, series: u32) -> (u64, u64) {
+    /// Bytes of a series in memory.
+    pub(crate) fn bytes_of(&self, series: u32) -> u64 {
         let (page, slot) = place(series);
-        let Some(page) = self.page(page) else {
-            return (0, 0);
-        };
+        let Some(page) = self.page(page) else { return 0 };
         let slots = read_lock(&page.slots);
-        match slots.get(slot) {
-            Some(Some(entry)) => {
-                let (_, samples, bytes) = entry.figures();
-                (samples, bytes)
-            }
-            _ => (0, 0),
-        }
+        let entry = slots.get(slot).and_then(Option::as_ref);
+        entry.map_or(0, |entry| entry.figures().2)
     }
 
     /// Drops chunks that end before `from_ms`, page by page. Gives the numbers of series that have none left.

@@ -20,12 +20,16 @@ mod file;
 mod fuzz;
 mod head;
 mod index;
+#[cfg(test)]
+mod index_tests;
 mod index_writer;
 mod output;
 mod record;
 mod source;
 mod tombstones;
 mod wal;
+#[cfg(test)]
+mod wal_tests;
 mod writer;
 mod xor;
 
