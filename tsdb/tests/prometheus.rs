@@ -426,3 +426,28 @@ fn verify_finds_damage_in_blocks_and_log() {
     dir.damage(log, |bytes| bytes[40] ^= 1);
     check("log", &[log.as_str(), "damaged at byte"]);
 }
+
+/// The fuzzers' corpora, as a plain test: findings stay found, and what a real Prometheus wrote is read.
+#[test]
+fn the_fuzz_corpora_make_no_reader_panic() {
+    use tsdb::prometheus::{fuzz_chunk, fuzz_index, fuzz_tombstones, fuzz_wal};
+    let check = |target: &str, least: usize, read: fn(&[u8]) -> usize| {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus");
+        let files: Vec<_> = std::fs::read_dir(folder.join(target)).unwrap().collect();
+        assert!(files.len() >= least, "{} files for {target}", files.len());
+        for file in files {
+            let path = file.unwrap().path();
+            let found = read(&std::fs::read(&path).unwrap());
+            let whole = path.file_name().unwrap().to_string_lossy().starts_with("whole_");
+            assert!(!whole || found > 0, "{} is not read", path.display());
+        }
+    };
+    check("prometheus_index", 5, |bytes| {
+        fuzz_index(bytes).map_or(0, |(series, chunks)| series * chunks)
+    });
+    check("prometheus_wal", 5, |bytes| {
+        fuzz_wal(bytes).map_or(0, |(series, samples)| series * samples)
+    });
+    check("prometheus_chunk", 5, fuzz_chunk);
+    check("prometheus_tombstones", 3, fuzz_tombstones);
+}
