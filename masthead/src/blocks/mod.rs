@@ -4,6 +4,7 @@
 //! blocks. Both are safe to stop and to repeat.
 
 mod meta;
+mod owner;
 mod ulid;
 
 use std::fs::File;
@@ -59,8 +60,12 @@ pub fn import(
     );
     let sources: Vec<SourceMeta> = metas.iter().map(BlockMeta::source).collect();
     let cancel = Cancel::new();
-    let mut source = Source::open(dir, &sources, IMPORT_RANGE_MS, &cancel)
-        .with_context(|| format!("reading Prometheus' data folder {}", from.display()))?;
+    let mut source = Source::open(dir, &sources, IMPORT_RANGE_MS, &cancel).with_context(|| {
+        format!(
+            "reading Prometheus' data folder {}; to go on without a damaged block, move its folder away",
+            from.display()
+        )
+    })?;
     let mut warnings: Vec<String> = source
         .torn()
         .iter()
@@ -77,17 +82,21 @@ pub fn import(
             source.orphans()
         ));
     }
-    let _ours = data_dir::Lock::take(data_dir)?;
-    let db = open_store(data_dir, now_ms, &mut warnings)?;
-    let imported = db
-        .import(&mut source, now_ms, &cancel, progress)
-        .with_context(|| {
+    let lock = data_dir::Lock::take(data_dir)?;
+    let imported = open_store(data_dir, now_ms, &mut warnings).and_then(|db| {
+        let imported = db.import(&mut source, now_ms, &cancel, progress);
+        db.close(now_ms)?;
+        imported.with_context(|| {
             format!(
-                "importing into {}; what was taken so far stays, repeat the command to go on",
+                "importing into {}; what was taken so far stays: repeat the command to go on, or move the folder of a damaged \
+                 block away first",
                 data_dir.display()
             )
-        })?;
-    db.close(now_ms)?;
+        })
+    });
+    owner::give_to_owner(data_dir)?;
+    drop(lock);
+    let imported = imported?;
     warnings.extend(left_out(&imported));
     Ok(ImportReport {
         source_blocks: metas.len(),
@@ -208,8 +217,9 @@ pub fn export(
         meta: &meta::render,
         progress,
     };
-    tsdb::export(db, &target, &mut export, &Cancel::new())
-        .with_context(|| format!("writing blocks into {}", to.display()))
+    let written = tsdb::export(db, &target, &mut export, &Cancel::new());
+    owner::give_to_owner(to)?;
+    written.with_context(|| format!("writing blocks into {}", to.display()))
 }
 
 /// Keeps Prometheus from starting on a folder while it is worked on, and finds one that runs.

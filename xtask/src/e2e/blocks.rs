@@ -224,10 +224,10 @@ fn same_answers(what: &str, server: &Server, oracle: &Server, end_ms: i64, each:
     };
     let tally = differential::judge_all(server, oracle, end_ms, wanted);
     let late = super::stored(server, "late_total", "job", end_ms)?;
-    // A hundred minutes, of which both deletions took some.
+    // A hundred minutes, of which both deletions took six.
     let left = late.get("late").map_or(0, Vec::len);
-    if late != super::stored(oracle, "late_total", "job", end_ms)? || !(70..90).contains(&left) {
-        bail!("{what}: samples out of order differ, or are not {left}: {late:?}");
+    if late != super::stored(oracle, "late_total", "job", end_ms)? || left != 88 {
+        bail!("{what}: samples out of order differ, or {left} are not 88: {late:?}");
     }
     println!("     {what}: {tally}, in {:.1} s", began.elapsed().as_secs_f64());
     if tally.is_failure() || tally.passed < 100 {
