@@ -209,6 +209,10 @@ pub fn export(
             there.name
         );
     }
+    // Empty, but `promtool tsdb dump` wants it.
+    target
+        .create_dir("wal")
+        .with_context(|| format!("making the folder {}", to.join("wal").display()))?;
     let mut ulids = Ulids::new(now_ms)?;
     let mut export = Export {
         from_ms,

@@ -236,7 +236,7 @@ fn same_answers(what: &str, server: &Server, oracle: &Server, end_ms: i64, each:
     Ok(())
 }
 
-/// `promtool tsdb list` and `analyze` read what was written.
+/// `promtool tsdb list`, `dump` and `analyze` read what was written.
 fn read_by_promtool(promtool: &Path, exported: &Path, blocks: usize, samples: i64) -> Result<()> {
     let list = shell::output(Command::new(promtool).args(["tsdb", "list"]).arg(exported))?;
     // ULID, times, duration, samples, chunks, series, size: a line each below a header.
@@ -247,6 +247,11 @@ fn read_by_promtool(promtool: &Path, exported: &Path, blocks: usize, samples: i6
     let listed: Vec<i64> = listed.collect();
     if (listed.len(), listed.iter().sum()) != (blocks, samples) {
         bail!("promtool tsdb list sees {listed:?} for {blocks} blocks with {samples} samples:\n{list}");
+    }
+    let dump = shell::output(Command::new(promtool).args(["tsdb", "dump"]).arg(exported))?;
+    let dumped = i64::try_from(dump.lines().count())?;
+    if dumped != samples {
+        bail!("promtool tsdb dump sees {dumped} samples of {samples}");
     }
     for block in block_folders(exported)? {
         let mut command = Command::new(promtool);

@@ -62,6 +62,11 @@ fn number(value: u64) -> String {
     out
 }
 
+/// `1 block`, `2 blocks`.
+fn blocks_of(count: u64) -> String {
+    format!("{} block{}", number(count), if count == 1 { "" } else { "s" })
+}
+
 fn bytes(value: u64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
     let value = value as f64;

@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 use tsdb::prometheus::WrittenBlock;
 
-use super::{bytes, data_dir, number, say, text, time};
+use super::{blocks_of, bytes, data_dir, number, say, text, time};
 use crate::api::params::parse_time_ms;
 use crate::blocks;
 use crate::cli::out;
@@ -80,10 +80,10 @@ pub(super) fn import(args: &ImportArgs) -> anyhow::Result<()> {
         format!(", from {} to {}", time(min_ms), time(max_ms))
     });
     out::line(&format!(
-        "imported {} samples ({} were there already) into {} blocks of {}{range}",
+        "imported {} samples ({} were there already) into {} of {}{range}",
         number(imported.samples),
         number(imported.known),
-        number(imported.blocks),
+        blocks_of(imported.blocks),
         bytes(imported.bytes)
     ))
 }
@@ -150,9 +150,9 @@ pub(super) fn export(args: &ExportArgs) -> anyhow::Result<()> {
     let samples = written.iter().map(|block| block.samples).sum();
     let size = written.iter().map(|block| block.bytes).sum();
     out::line(&format!(
-        "exported {} samples into {} blocks of {} in {}",
+        "exported {} samples into {} of {} in {}",
         number(samples),
-        written.len(),
+        blocks_of(written.len() as u64),
         bytes(size),
         args.dir.display()
     ))

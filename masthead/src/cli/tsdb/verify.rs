@@ -6,7 +6,7 @@ use clap::Args;
 use model::Cancel;
 use serde_json::json;
 
-use super::{bytes, data_dir, number, say, text};
+use super::{blocks_of, bytes, data_dir, number, say, text};
 use crate::blocks;
 use crate::cli::out;
 
@@ -49,8 +49,8 @@ pub(super) fn run(args: &VerifyArgs) -> anyhow::Result<()> {
     } else {
         let size = verified.blocks.iter().map(|block| block.bytes).sum();
         out::line(&format!(
-            "whole: {} blocks of {} with {} samples; log of {} with {} records and {} samples",
-            verified.blocks.len(),
+            "whole: {} of {} with {} samples; log of {} with {} records and {} samples",
+            blocks_of(verified.blocks.len() as u64),
             bytes(size),
             number(samples),
             bytes(verified.wal_bytes),
