@@ -89,11 +89,23 @@ pub trait Dir: Send + Sync + Debug {
     /// What the operating system says.
     fn create_dir(&self, name: &str) -> io::Result<()>;
 
+    /// Removes a folder with everything in it.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    fn remove_folder(&self, name: &str) -> io::Result<()>;
+
     /// The names of the files (not folders) in a folder, sorted; a folder that is not there has none.
     ///
     /// # Errors
     /// What the operating system says.
     fn list(&self, name: &str) -> io::Result<Vec<String>>;
+
+    /// The names of the folders in a folder, sorted; a folder that is not there has none.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    fn folders(&self, name: &str) -> io::Result<Vec<String>>;
 
     /// Returns when the names in a folder are on the device.
     ///
@@ -120,6 +132,34 @@ impl RealDir {
         let root = root.into();
         fs::create_dir_all(&root)?;
         Ok(Self { root })
+    }
+
+    /// The folder at `root`, which must be there.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn existing(root: impl Into<PathBuf>) -> io::Result<Self> {
+        let root = root.into();
+        fs::read_dir(&root)?;
+        Ok(Self { root })
+    }
+
+    /// The names of one kind in a folder, sorted.
+    fn names(&self, name: &str, wanted: impl Fn(fs::FileType) -> bool) -> io::Result<Vec<String>> {
+        let entries = match fs::read_dir(self.root.join(name)) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) => return Err(e),
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let entry = entry?;
+            if wanted(entry.file_type()?) {
+                names.push(entry.file_name().to_string_lossy().into_owned());
+            }
+        }
+        names.sort();
+        Ok(names)
     }
 }
 
@@ -179,21 +219,16 @@ impl Dir for RealDir {
         fs::create_dir_all(self.root.join(name))
     }
 
+    fn remove_folder(&self, name: &str) -> io::Result<()> {
+        fs::remove_dir_all(self.root.join(name))
+    }
+
     fn list(&self, name: &str) -> io::Result<Vec<String>> {
-        let entries = match fs::read_dir(self.root.join(name)) {
-            Ok(entries) => entries,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(e) => return Err(e),
-        };
-        let mut names = Vec::new();
-        for entry in entries {
-            let entry = entry?;
-            if entry.file_type()?.is_file() {
-                names.push(entry.file_name().to_string_lossy().into_owned());
-            }
-        }
-        names.sort();
-        Ok(names)
+        self.names(name, |kind| kind.is_file())
+    }
+
+    fn folders(&self, name: &str) -> io::Result<Vec<String>> {
+        self.names(name, |kind| kind.is_dir())
     }
 
     fn sync_dir(&self, name: &str) -> io::Result<()> {

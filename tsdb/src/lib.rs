@@ -10,24 +10,38 @@
 //!
 //! - [`Db`]: open, commit, sync, maintain, close; it is a [`model::Querier`].
 //! - [`block`]: the files that hold history; [`wal`]: the log, its format and how a follower reads it.
+//! - [`prometheus`]: Prometheus' own files; [`Db::import`] reads them into the store, [`export`] writes blocks from it.
+//! - [`DbReadOnly`]: the store as it is at one moment, also beside a process that writes; [`verify`] checks all its bytes.
 //! - [`sim`]: a folder in memory that fails on demand.
 
+mod analyze;
 pub mod block;
 mod chunk;
 mod db;
 pub mod dir;
 mod error;
+mod export;
 mod head;
+mod import;
 mod maintain;
+mod merge;
 mod open;
 mod postings;
+pub mod prometheus;
 mod querier;
+mod read_only;
 mod retention;
 pub mod sim;
+mod verify;
 pub mod wal;
 
+pub use analyze::{Analysis, MetricUse};
 pub use db::{Cardinality, Db, Options, Stats};
 pub use error::{AppendError, Error, Warning};
+pub use export::{Export, export};
 pub use head::appender::{Committed, Rejected};
 pub use head::series::RejectReason;
+pub use import::{IMPORT_RANGE_MS, ImportStep, Imported};
 pub use maintain::Maintenance;
+pub use read_only::DbReadOnly;
+pub use verify::{Verified, verify};

@@ -88,13 +88,13 @@ impl Writes {
 #[derive(Debug, Default)]
 pub(crate) struct Upkeep {
     /// Number of the next block.
-    next_block: u64,
+    pub(crate) next_block: u64,
     /// Views from before a cut whose chunks are still in the head.
     old_views: Vec<Weak<View>>,
     /// Chunks before the head's range wait to be dropped.
     drop_due: bool,
     /// A cut was made since the last checkpoint.
-    checkpoint_due: bool,
+    pub(crate) checkpoint_due: bool,
     writes: Writes,
 }
 
@@ -103,7 +103,7 @@ pub(crate) fn block_name(number: u64) -> String {
     format!("{number:08}.block")
 }
 
-fn check(cancel: &Cancel) -> Result<(), Error> {
+pub(crate) fn check(cancel: &Cancel) -> Result<(), Error> {
     cancel
         .reason()
         .map_or(Ok(()), |reason| Err(Error::Cancelled(reason)))
@@ -174,7 +174,13 @@ impl Upkeep {
     }
 
     /// Puts everything in the head before `end_ms` into a block.
-    fn cut(&mut self, db: &Db, end_ms: i64, cancel: &Cancel, done: &mut Maintenance) -> Result<(), Error> {
+    pub(crate) fn cut(
+        &mut self,
+        db: &Db,
+        end_ms: i64,
+        cancel: &Cancel,
+        done: &mut Maintenance,
+    ) -> Result<(), Error> {
         {
             let mut appender = lock(&db.appender);
             if let Some(reason) = appender.wal.poisoned() {
@@ -246,7 +252,7 @@ impl Upkeep {
     }
 
     /// Drops chunks that are in blocks, once no query can want them from the head.
-    fn drop_chunks(&mut self, db: &Db, done: &mut Maintenance) -> Result<(), Error> {
+    pub(crate) fn drop_chunks(&mut self, db: &Db, done: &mut Maintenance) -> Result<(), Error> {
         self.old_views.retain(|view| view.strong_count() > 0);
         if !self.drop_due || !self.old_views.is_empty() {
             return Ok(());
@@ -260,7 +266,12 @@ impl Upkeep {
         Ok(())
     }
 
-    fn checkpoint(&mut self, db: &Db, cancel: &Cancel, done: &mut Maintenance) -> Result<(), Error> {
+    pub(crate) fn checkpoint(
+        &mut self,
+        db: &Db,
+        cancel: &Cancel,
+        done: &mut Maintenance,
+    ) -> Result<(), Error> {
         let number = lock(&db.appender).wal.rotate()?;
         let name = checkpoint_name(number);
         let temporary = format!("{name}.tmp");
@@ -394,7 +405,7 @@ impl Upkeep {
     }
 }
 
-fn sort(blocks: &mut [Arc<Block>]) {
+pub(crate) fn sort(blocks: &mut [Arc<Block>]) {
     blocks.sort_by_key(|block| (block.meta().min_ms, block.meta().max_ms));
 }
 
@@ -444,7 +455,7 @@ pub(crate) fn remove_log_before(dir: &dyn Dir, number: u64) -> Result<(), Error>
 
 /// Removes what a failed write may have left under its final name: the folder's sync is the last step, and the first that can fail
 /// after the rename. Should this fail too, the next start has one block twice, which reads and compaction make one again.
-fn discard(dir: &dyn Dir, name: &str) {
+pub(crate) fn discard(dir: &dyn Dir, name: &str) {
     let _ = dir.remove(&format!("{BLOCKS}/{name}"));
 }
 

@@ -103,6 +103,38 @@ impl State {
     fn used(&self) -> u64 {
         self.names.values().map(|file| lock(file).data.len() as u64).sum()
     }
+
+    /// Gives a folder another name, at once for good: the files in it were synced or not as before.
+    fn rename_folder(&mut self, from: &str, to: &str) -> io::Result<()> {
+        let renamed = |path: &str| {
+            let rest = path.strip_prefix(from)?;
+            (rest.is_empty() || rest.starts_with('/')).then(|| format!("{to}{rest}"))
+        };
+        let mut found = false;
+        for names in [&mut self.names, &mut self.synced_names] {
+            let moved: Vec<String> = names
+                .keys()
+                .filter(|path| renamed(path).is_some())
+                .cloned()
+                .collect();
+            for path in moved {
+                if let (Some(file), Some(name)) = (names.remove(&path), renamed(&path)) {
+                    names.insert(name, file);
+                    found = true;
+                }
+            }
+        }
+        let folders = std::mem::take(&mut self.folders);
+        self.folders = folders
+            .into_iter()
+            .map(|path| renamed(&path).unwrap_or(path))
+            .collect();
+        if found {
+            Ok(())
+        } else {
+            Err(io::ErrorKind::NotFound.into())
+        }
+    }
 }
 
 impl SimDir {
@@ -316,9 +348,11 @@ impl Dir for SimDir {
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let mut state = self.lock();
         state.plain_step()?;
-        let file = state.names.remove(from).ok_or(io::ErrorKind::NotFound)?;
-        state.names.insert(to.to_owned(), file);
-        Ok(())
+        if let Some(file) = state.names.remove(from) {
+            state.names.insert(to.to_owned(), file);
+            return Ok(());
+        }
+        state.rename_folder(from, to)
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
@@ -338,12 +372,40 @@ impl Dir for SimDir {
         Ok(())
     }
 
+    fn remove_folder(&self, name: &str) -> io::Result<()> {
+        let mut state = self.lock();
+        state.plain_step()?;
+        let kept =
+            |path: &str| path != name && !path.strip_prefix(name).is_some_and(|rest| rest.starts_with('/'));
+        state.names.retain(|path, _| kept(path));
+        state.folders.retain(|path| kept(path));
+        Ok(())
+    }
+
     fn list(&self, name: &str) -> io::Result<Vec<String>> {
         let state = self.lock();
         let within = state.names.keys().filter(|path| folder_of(path) == name);
         Ok(within
             .map(|path| path.rsplit('/').next().unwrap_or(path).to_owned())
             .collect())
+    }
+
+    fn folders(&self, name: &str) -> io::Result<Vec<String>> {
+        let state = self.lock();
+        let within = |path: &str| {
+            let rest = match name {
+                "" => path,
+                _ => path.strip_prefix(name)?.strip_prefix('/')?,
+            };
+            Some(rest.split_once('/')?.0.to_owned())
+        };
+        let files = state.names.keys().filter_map(|path| within(path));
+        // A slash behind, so that a folder counts that nothing is in.
+        let empty = state
+            .folders
+            .iter()
+            .filter_map(|path| within(&format!("{path}/")));
+        Ok(files.chain(empty).collect::<BTreeSet<_>>().into_iter().collect())
     }
 
     fn sync_dir(&self, name: &str) -> io::Result<()> {

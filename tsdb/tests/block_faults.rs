@@ -88,6 +88,14 @@ impl Dir for FaultyDir {
         self.real.list(name)
     }
 
+    fn remove_folder(&self, name: &str) -> io::Result<()> {
+        self.real.remove_folder(name)
+    }
+
+    fn folders(&self, name: &str) -> io::Result<Vec<String>> {
+        self.real.folders(name)
+    }
+
     fn sync_dir(&self, name: &str) -> io::Result<()> {
         spend(&self.left)?;
         self.real.sync_dir(name)

@@ -68,9 +68,26 @@ pub(crate) fn compare_engines(with_itself: bool, filter: &str) -> Result<Tally> 
         series.len(),
         peers::version("prometheus")
     );
+    Ok(judge_all(&ours, &oracle, end_ms, |_, query| {
+        query.contains(filter)
+    }))
+}
+
+/// Asks both servers the queries that `wanted` picks by number and text, and prints where they differ.
+pub(crate) fn judge_all(
+    ours: &Server,
+    oracle: &Server,
+    end_ms: i64,
+    wanted: impl Fn(usize, &str) -> bool,
+) -> Tally {
     let mut tally = Tally::default();
-    for query in queries::all().iter().filter(|query| query.text.contains(filter)) {
-        match judge(query, &ours, &oracle, end_ms) {
+    let all = queries::all();
+    for (_, query) in all
+        .iter()
+        .enumerate()
+        .filter(|(number, query)| wanted(*number, &query.text))
+    {
+        match judge(query, ours, oracle, end_ms) {
             Ok(()) => tally.add(Tally::pass()),
             Err(what) if known::is_lacking(query) && what.contains("not supported by this engine yet") => {
                 tally.add(Tally::skip(&format!(
@@ -90,7 +107,7 @@ pub(crate) fn compare_engines(with_itself: bool, filter: &str) -> Result<Tally> 
             }
         }
     }
-    Ok(tally)
+    tally
 }
 
 /// Sends all samples in order of time.

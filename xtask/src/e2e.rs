@@ -3,6 +3,7 @@
 //! [`CASES`] is the table; a case is a name and a function. A case that lacks something (root, a peer) says so and is
 //! skipped by name; in CI it fails.
 
+mod blocks;
 pub(crate) mod containers;
 mod disk;
 mod grafana;
@@ -105,6 +106,14 @@ const CASES: &[Case] = &[
     case!(
         "a request from another site that changes something is refused",
         refused::cross_site
+    ),
+    Case {
+        name: "a Prometheus' data is imported and answers alike, and so does a Prometheus on its export",
+        run: blocks::both_ways,
+    },
+    case!(
+        "damage is found by tsdb verify with file and offset",
+        blocks::damage
     ),
     Case {
         name: "host metrics equal node_exporter's",

@@ -77,7 +77,14 @@ pub(crate) fn field(out: &mut Vec<u8>, number: u8, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-fn varint(out: &mut Vec<u8>, mut value: u64) {
+/// Appends a field that is a number.
+pub(crate) fn number(out: &mut Vec<u8>, field: u8, value: u64) {
+    out.push(field << 3);
+    varint(out, value);
+}
+
+/// Appends a number in groups of seven bits.
+pub(crate) fn varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push((value & 0x7f) as u8 | 0x80);
         value >>= 7;

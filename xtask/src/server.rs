@@ -224,17 +224,29 @@ pub(crate) fn victoria_metrics(program: &Path, folder: &Path) -> Result<Server> 
 
 /// Starts the real Prometheus, which scrapes nothing, and waits until it is ready.
 pub(crate) fn prometheus(program: &Path, folder: &Path) -> Result<Server> {
+    prometheus_on(program, folder, &folder.join("data"), "", &[])
+}
+
+/// As [`prometheus`], with its data where it is told, more configuration and more arguments.
+pub(crate) fn prometheus_on(
+    program: &Path,
+    folder: &Path,
+    data: &Path,
+    more_config: &str,
+    args: &[&str],
+) -> Result<Server> {
     let port = free_port()?;
     let address = format!("127.0.0.1:{port}");
     let config = folder.join("prometheus.yml");
-    fs::write(&config, "global:\n  scrape_interval: 15s\n")?;
+    fs::write(&config, format!("global:\n  scrape_interval: 15s\n{more_config}"))?;
     let mut command = Command::new(program);
     command
         .arg(format!("--config.file={}", config.display()))
-        .arg(format!("--storage.tsdb.path={}", folder.join("data").display()))
+        .arg(format!("--storage.tsdb.path={}", data.display()))
         .arg(format!("--web.listen-address={address}"))
         .args(["--web.enable-remote-write-receiver", "--log.level=warn"])
         .args(["--enable-feature=promql-experimental-functions,promql-delayed-name-removal"])
+        .args(args)
         .current_dir(folder);
     let mut server = Server::spawn(&mut command, &address, &folder.join("prometheus.log"))?;
     server.wait_ready("/-/ready")?;

@@ -92,7 +92,8 @@ impl Params {
 }
 
 /// Seconds since the epoch (`1234.5`) or RFC 3339, in milliseconds.
-fn parse_time_ms(text: &str) -> Result<i64, String> {
+/// A time as the API takes it: seconds or RFC 3339.
+pub(crate) fn parse_time_ms(text: &str) -> Result<i64, String> {
     let fault = || format!("cannot parse \"{text}\" to a valid timestamp");
     if let Ok(seconds) = text.parse::<f64>() {
         return seconds_to_ms(seconds).ok_or_else(fault);

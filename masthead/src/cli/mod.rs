@@ -17,6 +17,7 @@ mod serving;
 mod stack;
 mod summary;
 mod top;
+mod tsdb;
 mod up;
 mod upstream;
 mod words;
@@ -36,6 +37,7 @@ Examples:
   masthead top                                       the apps, live in the terminal
   masthead doctor                                    what keeps it from seeing this machine
   masthead setup                                     the real Prometheus, node_exporter and cAdvisor as containers
+  masthead tsdb import /var/lib/prometheus           take over the history of a stopped Prometheus
   masthead config check masthead.yml
   masthead completion bash > /etc/bash_completion.d/masthead";
 
@@ -63,6 +65,9 @@ enum Command {
     Top(top::TopArgs),
     #[command(flatten)]
     Stack(stack::StackCommand),
+    /// Work with stored data: take it from a Prometheus, write it for one, look at it, check it
+    #[command(subcommand)]
+    Tsdb(tsdb::TsdbCommand),
     /// Work with masthead.yml
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -137,6 +142,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Metrics(args) => metrics::run(&args),
         Command::Top(args) => top::run(&args),
         Command::Stack(command) => stack::run(&command),
+        Command::Tsdb(command) => tsdb::run(&command),
         Command::Config(ConfigCommand::Check { file }) => config_check::run(&file),
         Command::Promql(PromqlCommand::Test { files, quiet }) => promql_test::run(&files, quiet),
         Command::Promql(PromqlCommand::Fmt { expr }) => {

@@ -13,7 +13,7 @@ use crate::dir::Dir;
 
 /// The series of a block in their order, a page of the index at a time.
 #[derive(Debug)]
-pub(super) struct SeriesWalk {
+pub(crate) struct SeriesWalk {
     block: Arc<Block>,
     page: usize,
     lookup: Lookup,
@@ -23,7 +23,7 @@ pub(super) struct SeriesWalk {
 }
 
 impl SeriesWalk {
-    pub(super) fn new(block: &Arc<Block>) -> Self {
+    pub(crate) fn new(block: &Arc<Block>) -> Self {
         Self {
             block: Arc::clone(block),
             page: 0,
@@ -34,7 +34,7 @@ impl SeriesWalk {
     }
 
     /// The labels of the next series.
-    fn peek(&mut self) -> Result<Option<&Labels>, BlockError> {
+    pub(crate) fn peek(&mut self) -> Result<Option<&Labels>, BlockError> {
         while self.ready.is_empty() && self.page < self.block.footer.series.pages.len() {
             let all = (i64::MIN, i64::MAX);
             self.lookup.trim();
@@ -52,7 +52,7 @@ impl SeriesWalk {
         Ok(self.ready.last().map(|(labels, _)| labels))
     }
 
-    pub(super) fn next(&mut self) -> Result<Option<(Labels, BlockSeries)>, BlockError> {
+    pub(crate) fn next(&mut self) -> Result<Option<(Labels, BlockSeries)>, BlockError> {
         self.peek()?;
         Ok(self.ready.pop())
     }

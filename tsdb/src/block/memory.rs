@@ -12,7 +12,7 @@ use crate::dir::ReadFile;
 
 /// Bytes that are read as a file.
 #[derive(Debug)]
-struct Bytes(Vec<u8>);
+pub(crate) struct Bytes(pub(crate) Vec<u8>);
 
 impl ReadFile for Bytes {
     fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {

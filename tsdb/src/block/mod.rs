@@ -25,18 +25,18 @@
 //! - An open block keeps the footer in memory: about 100 bytes for every 8 KiB of index.
 //! - A file has its final name only when it is complete and synced; what ends in `.tmp` is rubbish of a crash.
 
-mod bytes;
+pub(crate) mod bytes;
 #[cfg(test)]
 mod codec_tests;
-mod compact;
+pub(crate) mod compact;
 mod footer;
 mod index;
 mod ints;
-mod memory;
+pub(crate) mod memory;
 mod pages;
-mod reader;
+pub(crate) mod reader;
 mod select;
-mod series;
+pub(crate) mod series;
 mod times;
 mod values;
 mod verify;
@@ -116,6 +116,16 @@ pub enum BlockError {
         /// The file.
         path: String,
     },
+    /// A file of another program, in a form that is not read.
+    #[error("{path}: {what}; {cure}")]
+    Unsupported {
+        /// The file.
+        path: String,
+        /// What is not read.
+        what: String,
+        /// What to do instead.
+        cure: String,
+    },
     /// The work was asked to stop.
     #[error("reading blocks was cancelled: {0:?}")]
     Cancelled(CancelReason),
@@ -135,12 +145,13 @@ impl From<BlockError> for QueryError {
                 what: path.clone(),
                 reason: error.to_string(),
             },
-            BlockError::Order { .. } | BlockError::Histograms { .. } | BlockError::Empty { .. } => {
-                Self::Storage {
-                    what: "a block".to_owned(),
-                    reason: error.to_string(),
-                }
-            }
+            BlockError::Order { .. }
+            | BlockError::Histograms { .. }
+            | BlockError::Empty { .. }
+            | BlockError::Unsupported { .. } => Self::Storage {
+                what: "a block".to_owned(),
+                reason: error.to_string(),
+            },
         }
     }
 }

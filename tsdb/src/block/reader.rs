@@ -30,7 +30,7 @@ pub struct Block {
 
 /// Whether checksums are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Checksums {
+pub(crate) enum Checksums {
     /// Always, outside of fuzzing.
     Compared,
     /// Damage goes through to the code behind, as if somebody had forged the checksums.

@@ -118,6 +118,18 @@ impl BlockSeries {
         self.chunks.last().map_or(i64::MIN, |chunk| chunk.max_ms)
     }
 
+    /// Number of samples, by the index.
+    #[must_use]
+    pub fn samples_len(&self) -> u64 {
+        self.chunks.iter().map(|chunk| chunk.rows as u64).sum()
+    }
+
+    /// Bytes of its values; timestamps are shared between series and not counted.
+    #[must_use]
+    pub fn value_bytes(&self) -> u64 {
+        self.chunks.iter().map(|chunk| u64::from(chunk.len)).sum()
+    }
+
     /// Appends the samples with `start_ms <= t <= end_ms`, times rising. On an error nothing is appended.
     ///
     /// # Errors

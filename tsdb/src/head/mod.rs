@@ -222,6 +222,15 @@ impl Head {
         }
     }
 
+    /// Bytes of a series in memory.
+    pub(crate) fn bytes_of(&self, series: u32) -> u64 {
+        let (page, slot) = place(series);
+        let Some(page) = self.page(page) else { return 0 };
+        let slots = read_lock(&page.slots);
+        let entry = slots.get(slot).and_then(Option::as_ref);
+        entry.map_or(0, |entry| entry.figures().2)
+    }
+
     /// Drops chunks that end before `from_ms`, page by page. Gives the numbers of series that have none left.
     pub(crate) fn drop_before(&self, from_ms: i64) -> Vec<u32> {
         let mut empty = Vec::new();

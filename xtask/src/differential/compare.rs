@@ -22,10 +22,11 @@ pub(crate) enum Order {
 pub(crate) fn answers(ours: &Response, oracle: &Response, order: Order) -> Result<(), String> {
     if ours.status != oracle.status {
         return Err(format!(
-            "status {} for {}: {}",
+            "status {} for {}: {} for {}",
             ours.status,
             oracle.status,
-            clip(&ours.text())
+            clip(&ours.text()),
+            clip(&oracle.text())
         ));
     }
     let (Ok(a), Ok(b)) = (ours.json(), oracle.json()) else {
