@@ -207,9 +207,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_folder_is_foreign_when_it_holds_something_that_is_not_ours() {
-        type Fill = Box<dyn Fn(&Path)>;
         let file =
             |name: &'static str| move |base: &Path| std::fs::write(base.join(name), "x").expect("file");
+        type Fill = Box<dyn Fn(&Path)>;
         let cases: [(&str, Fill, bool); 6] = [
             ("nothing", Box::new(|_: &Path| {}), false),
             ("a file", Box::new(file("prometheus.yml")), true),
