@@ -11,6 +11,21 @@
 //! `spec` and `plan` are pure: same input, same output, no clock, no engine, no files. What touches the host is `engine` (Docker)
 //! and `place` (files); what ties them together is [`Stack`]. Invariants: nothing that does not carry our label is ever changed
 //! or removed unless the user adopts it; a second plan after an applied one is empty; nothing is published beyond loopback.
+//!
+//! ```no_run
+//! use stack::{Change, Pull, Run, Stack};
+//!
+//! # async fn example() -> Result<(), stack::StackError> {
+//! let run = Run { base_dir: stack::default_base_dir(), pull: Pull::Missing, adopt: false };
+//! let stack = Stack::connect(None, run).await?;
+//! let report = stack.setup(&Change::default(), &|event| eprintln!("{event:?}")).await?;
+//! println!("{} steps; Prometheus answers at {:?}", report.steps.len(), report.url);
+//! for finding in stack.check().await?.findings {
+//!     println!("{:?} {}: {}", finding.level, finding.name, finding.text);
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
 mod apply;
 mod change;

@@ -7,6 +7,8 @@ use crate::{Change, Component, Facts, Observed, Options, StackError, State, Step
 
 /// The program that holds the socket of a published port; the engine knows for which container.
 const PROXY: &str = "docker-proxy";
+/// The one that holds it where the engine has no proxies.
+const ENGINE: &str = "dockerd";
 
 /// What a look showed.
 pub(super) struct View {
@@ -76,7 +78,12 @@ impl Stack {
             observed
                 .containers
                 .get(component.container())
-                .is_some_and(|container| matches!(container.state, State::Running | State::Paused))
+                .is_some_and(|container| {
+                    matches!(
+                        container.state,
+                        State::Running | State::Paused | State::Restarting
+                    )
+                })
         };
         let ours: Vec<Wanted> = ports::wanted(kept.unwrap_or(options), facts)
             .into_iter()
@@ -107,10 +114,19 @@ fn is_of_our_names(socket: &Listening) -> bool {
 
 /// Published ports, and the sockets that are not the engine's own for them.
 fn merge(published: Vec<Listening>, sockets: Vec<Listening>) -> Vec<Listening> {
-    let is_proxy = |socket: &Listening| {
-        socket.owner.as_deref() == Some(PROXY) && published.iter().any(|port| port.port == socket.port)
+    let is_engines = |socket: &Listening| {
+        matches!(socket.owner.as_deref(), Some(PROXY | ENGINE))
+            && published.iter().any(|port| port.port == socket.port)
     };
-    let sockets: Vec<Listening> = sockets.into_iter().filter(|socket| !is_proxy(socket)).collect();
+    let mut sockets: Vec<Listening> = sockets.into_iter().filter(|socket| !is_engines(socket)).collect();
+    for socket in &mut sockets {
+        if socket.owner.as_deref() == Some(ENGINE) {
+            // Seen: killed while it started a container, it held the port for good, and for no container.
+            let owner =
+                "dockerd (for a service of its swarm, or a port that it forgot: `systemctl restart docker`)";
+            socket.owner = Some(owner.to_owned());
+        }
+    }
     published.into_iter().chain(sockets).collect()
 }
 
@@ -134,16 +150,23 @@ mod tests {
         ];
         let sockets = vec![
             socket("127.0.0.1", 9090, Some(PROXY)),
-            socket("0.0.0.0", 8080, Some(PROXY)),
+            socket("0.0.0.0", 8080, Some(ENGINE)),
             socket("0.0.0.0", 22, Some("sshd")),
             // A proxy of another engine on this machine.
             socket("0.0.0.0", 7000, Some(PROXY)),
+            socket("0.0.0.0", 7001, Some(ENGINE)),
         ];
         let merged = merge(published, sockets);
         let owners: Vec<_> = merged.iter().filter_map(|s| s.owner.as_deref()).collect();
         assert_eq!(
             owners,
-            ["container masthead-prometheus", "container shop", "sshd", PROXY]
+            [
+                "container masthead-prometheus",
+                "container shop",
+                "sshd",
+                PROXY,
+                "dockerd (for a service of its swarm, or a port that it forgot: `systemctl restart docker`)"
+            ]
         );
         assert!(is_of_our_names(&merged[0]) && !is_of_our_names(&merged[1]));
     }

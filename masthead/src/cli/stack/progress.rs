@@ -61,10 +61,10 @@ impl Progress {
                     total_bytes,
                 },
             ) => {
-                bar.set_style(bytes());
                 bar.set_length(total_bytes);
                 bar.set_position(done_bytes);
                 bar.set_message(image);
+                bar.set_style(bytes());
             }
             (Some(bar), Event::Done { step, .. }) => {
                 bar.set_style(spinner());
