@@ -118,12 +118,7 @@ const FILES: [(File, Controller, &[&str], &str); 17] = [
         &["memory.limit_in_bytes"],
         "memory.max",
     ),
-    (
-        File::CpuQuota,
-        Controller::Cpu,
-        &["cpu.cfs_quota_us"],
-        "cpu.max",
-    ),
+    (File::CpuQuota, Controller::Cpu, &["cpu.cfs_quota_us"], "cpu.max"),
 ];
 
 /// Pressure files, which are in the v2 tree alone; their names below `/proc/pressure`, and the families.
