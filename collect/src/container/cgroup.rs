@@ -118,12 +118,7 @@ const FILES: [(File, Controller, &[&str], &str); 17] = [
         &["memory.limit_in_bytes"],
         "memory.max",
     ),
-    (
-        File::CpuQuota,
-        Controller::Cpu,
-        &["cpu.cfs_quota_us"],
-        "cpu.max",
-    ),
+    (File::CpuQuota, Controller::Cpu, &["cpu.cfs_quota_us"], "cpu.max"),
 ];
 
 /// Pressure files, which are in the v2 tree alone; their names below `/proc/pressure`, and the families.
@@ -175,6 +170,8 @@ struct Derived {
     cpu: Option<(u64, CpuTime)>,
     /// Tasks, and the processes at that time.
     processes: Option<(u64, u64)>,
+    /// Bytes in use, and what they were at that time.
+    memory: Option<(u64, MemoryStat)>,
 }
 
 /// The files of one cgroup.
@@ -487,16 +484,34 @@ fn parse_memory_v2(bytes: &[u8]) -> MemoryStat {
     stat
 }
 
-fn read_memory(files: &mut Files, reader: &mut Reader, version: Version) -> (Option<u64>, MemoryStat) {
-    let stat = match (files.read(reader, File::MemoryStat), version) {
+fn read_stat(files: &mut Files, reader: &mut Reader, version: Version) -> MemoryStat {
+    match (files.read(reader, File::MemoryStat), version) {
         (None, _) => MemoryStat::default(),
         (Some(bytes), Version::V1) => parse_memory_v1(bytes),
         (Some(bytes), Version::V2) => parse_memory_v2(bytes),
+    }
+}
+
+/// Bytes in use and what they are. With a `turn` the latter is taken to be the same for some rounds while the former is, to the byte:
+/// it is the longest file of all.
+fn read_memory(
+    files: &mut Files,
+    reader: &mut Reader,
+    version: Version,
+    turn: Option<u64>,
+) -> (Option<u64>, MemoryStat) {
+    let usage = files.number(reader, File::MemoryUsage);
+    let stat = match (usage, files.derived.memory) {
+        (Some(usage), Some((then, stat)))
+            if usage == then && turn.is_some_and(|turn| !turn.is_multiple_of(RARE_ROUNDS)) =>
+        {
+            stat
+        }
+        _ => read_stat(files, reader, version),
     };
+    files.derived.memory = usage.map(|usage| (usage, stat));
     // v2's root has no such file; upstream adds up what v1 would count.
-    let usage = files
-        .number(reader, File::MemoryUsage)
-        .or_else(|| Some(stat.rss?.saturating_add(stat.cache?)));
+    let usage = usage.or_else(|| Some(stat.rss?.saturating_add(stat.cache?)));
     (usage, stat)
 }
 
@@ -506,7 +521,7 @@ fn working_set(usage: u64, stat: &MemoryStat) -> u64 {
 
 /// Bytes that cannot be given back at once, for live pages.
 pub(super) fn working_set_bytes(files: &mut Files, reader: &mut Reader, version: Version) -> Option<f64> {
-    let (usage, stat) = read_memory(files, reader, version);
+    let (usage, stat) = read_memory(files, reader, version, None);
     usage.map(|usage| float(working_set(usage, &stat)))
 }
 
@@ -538,6 +553,8 @@ pub(super) struct MemoryOf {
     /// What the machine says, where its root cgroup has no file.
     pub(super) swap: Option<u64>,
     pub(super) used: Option<u64>,
+    /// A number that spreads rare reads over the rounds.
+    pub(super) turn: u64,
 }
 
 /// Adds the memory rows.
@@ -548,7 +565,7 @@ pub(super) fn add_memory(
     base: &Base,
     of: MemoryOf,
 ) {
-    let (usage, stat) = read_memory(files, reader, of.version);
+    let (usage, stat) = read_memory(files, reader, of.version, Some(of.turn));
     let usage = usage.or(of.used);
     let rare = files.rare;
     let events = rare.events;

@@ -207,6 +207,7 @@ impl Member {
             oom_kills: container.map(|container| container.oom_kills),
             swap: machine.memory.swap_used.filter(|_| self.machine),
             used: machine.memory.used.filter(|_| self.machine),
+            turn,
         };
         files.read_rare(reader, turn);
         cgroup::add_memory(files, reader, sheet, base, memory);

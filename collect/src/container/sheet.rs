@@ -136,7 +136,11 @@ impl Default for Extras {
 impl Extras {
     fn is(&self, number: u32, more: &[(&'static str, &str)]) -> bool {
         let list = self.get(number);
-        list.len() == more.len() && list.iter().zip(more).all(|((n, v), (name, value))| n == name && v == value)
+        list.len() == more.len()
+            && list
+                .iter()
+                .zip(more)
+                .all(|((n, v), (name, value))| n == name && v == value)
     }
 
     fn get(&self, number: u32) -> &[Label] {
@@ -358,7 +362,10 @@ mod tests {
         for (metric, (id, _)) in metrics.iter().zip(bases) {
             assert_eq!(metric.labels[1].1, *id, "values stand beside their labels");
         }
-        let numbers = metrics.iter().map(|metric| metric.number.unwrap().get()).collect();
+        let numbers = metrics
+            .iter()
+            .map(|metric| metric.number.unwrap().get())
+            .collect();
         if recycled {
             sheet.recycle(families);
         }

@@ -3,6 +3,7 @@
 //! Upstream asks by netlink for the same counters and adds them up as `/proc/net/dev` does; only packets without a
 //! handler are missing from that file.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -42,6 +43,10 @@ const COLUMNS: [(&str, &str); 17] = columns![
     "receive_nohandler",
 ];
 const FILE_COLUMNS: usize = COLUMNS.len() - 1;
+/// Devices whose counter in `/sys`, a file each, is read in every round. Of more (each container has one) it is read in turns.
+const DEVICES_AT_ONCE: usize = 16;
+/// Rounds between two looks at that counter of one device then.
+const TURNS: u64 = 4;
 /// Lines before the first device.
 const HEADER_LINES: usize = 2;
 
@@ -91,6 +96,9 @@ pub(super) struct NetDev {
     class: PathBuf,
     filter: Filter,
     path: String,
+    /// By device: the round that it was there in, and packets without a handler.
+    nohandler: HashMap<String, (u64, Option<f64>)>,
+    round: u64,
 }
 
 impl NetDev {
@@ -100,7 +108,36 @@ impl NetDev {
             class: options.paths.sysfs.join("class/net"),
             filter: options.filters.netdev_devices.clone(),
             path: String::new(),
+            nohandler: HashMap::new(),
+            round: 0,
         }
+    }
+
+    /// Packets of a device that nobody handled: read, or repeated when it is not its turn.
+    fn nohandler(&mut self, device: &str, is_turn: bool, input: &mut Input) -> Option<f64> {
+        if let Some((seen, count)) = self.nohandler.get_mut(device) {
+            *seen = self.round;
+            if !is_turn {
+                return *count;
+            }
+        }
+        // A device's name has no slash; a damaged file could, and shall not lead us elsewhere.
+        if device.contains('/') {
+            return None;
+        }
+        self.path.clear();
+        // Writing to a String cannot fail.
+        let _ = write!(
+            self.path,
+            "{}/{device}/statistics/rx_nohandler",
+            self.class.display()
+        );
+        let count = input.read_value(Path::new(&self.path)).and_then(number);
+        match self.nohandler.get_mut(device) {
+            Some(known) => known.1 = count,
+            None => drop(self.nohandler.insert(device.to_owned(), (self.round, count))),
+        }
+        count
     }
 }
 
@@ -108,29 +145,23 @@ impl Collector for NetDev {
     fn collect(&mut self, _now_ms: i64, input: &mut Input, out: &mut Output) -> Result<(), CollectError> {
         // The text is copied out of the shared buffer, which the reads below use.
         let text = input.source(&mut self.file)?.to_owned();
-        let devices = parse(&text).map_err(|fault| fault.at(self.file.path()))?;
+        let mut devices = parse(&text).map_err(|fault| fault.at(self.file.path()))?;
+        devices.retain(|device| !self.filter.ignores(device.name));
+        let turns = if devices.len() > DEVICES_AT_ONCE { TURNS } else { 1 };
         let mut families = COLUMNS.map(|(name, help)| Family::new(name, help, MetricType::Counter));
-        for device in devices.iter().filter(|device| !self.filter.ignores(device.name)) {
+        for (turn, device) in (self.round..).zip(&devices) {
             let labels = || vec![label("device", device.name.to_owned())];
             for (family, value) in families.iter_mut().zip(device.counters) {
                 family.push(labels(), value);
             }
-            // A device's name has no slash; a damaged file could, and shall not lead us elsewhere.
-            if device.name.contains('/') {
-                continue;
-            }
-            self.path.clear();
-            // Writing to a String cannot fail.
-            let _ = write!(
-                self.path,
-                "{}/{}/statistics/rx_nohandler",
-                self.class.display(),
-                device.name
-            );
-            if let Some(count) = input.read_value(Path::new(&self.path)).and_then(number) {
+            let count = self.nohandler(device.name, turn.is_multiple_of(turns), input);
+            if let Some(count) = count {
                 families[FILE_COLUMNS].push(labels(), count);
             }
         }
+        let round = self.round;
+        self.nohandler.retain(|_, (seen, _)| *seen == round);
+        self.round += 1;
         families.into_iter().for_each(|family| out.add(family));
         Ok(())
     }
@@ -139,6 +170,44 @@ impl Collector for NetDev {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What the device says after each round in which its file says the round's number.
+    fn nohandlers(devices: usize, rounds: u64) -> Vec<f64> {
+        let dir = tempfile::tempdir().unwrap();
+        let mut options = Options::default();
+        options.paths.procfs = dir.path().to_path_buf();
+        options.paths.sysfs = dir.path().to_path_buf();
+        std::fs::create_dir_all(dir.path().join("net")).unwrap();
+        let lines: String = (0..devices)
+            .map(|n| format!("eth{n}: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n"))
+            .collect();
+        std::fs::write(dir.path().join("net/dev"), format!("{HEADER}{lines}")).unwrap();
+        let counter = dir.path().join("class/net/eth1/statistics");
+        std::fs::create_dir_all(&counter).unwrap();
+        let (mut netdev, mut input) = (NetDev::new(&options), Input::default());
+        let mut seen = Vec::new();
+        for round in 0..rounds {
+            std::fs::write(counter.join("rx_nohandler"), round.to_string()).unwrap();
+            let mut out = Output::default();
+            netdev.collect(0, &mut input, &mut out).unwrap();
+            let families = out.finish();
+            let family = families.iter().find(|f| f.name.contains("nohandler")).unwrap();
+            let metric = &family.metrics[0];
+            assert_eq!((&*metric.labels[0].1, family.metrics.len()), ("eth1", 1));
+            let model::MetricValue::Float(value) = metric.value else {
+                unreachable!("collectors make floats")
+            };
+            seen.push(value);
+        }
+        seen
+    }
+
+    #[test]
+    fn packets_without_a_handler_take_turns_where_there_are_many_devices() {
+        assert_eq!(nohandlers(2, 5), [0.0, 1.0, 2.0, 3.0, 4.0]);
+        let many = nohandlers(DEVICES_AT_ONCE + 1, 9);
+        assert_eq!(many, [0.0, 0.0, 0.0, 3.0, 3.0, 3.0, 3.0, 7.0, 7.0]);
+    }
 
     const HEADER: &str = "Inter-|   Receive                            |  Transmit\n face |bytes    packets errs|bytes    packets\n";
 

@@ -8,6 +8,7 @@
 
 mod golden;
 mod tree;
+mod turns;
 
 use collect::{ContainerCollector, Groups, Reading};
 

@@ -158,12 +158,10 @@ impl Round<'_> {
         }
         let own_time = timestamp_ms.filter(|_| tracker.rules.honor_timestamps);
         let known = tracker.cache.see(key);
-        let series = known
-            .and_then(|at| tracker.cache.get_mut(at))
-            .and_then(|entry| {
-                entry.tracked = own_time.is_none();
-                entry.series
-            });
+        let series = known.and_then(|at| tracker.cache.get_mut(at)).and_then(|entry| {
+            entry.tracked = own_time.is_none();
+            entry.series
+        });
         match series {
             Some(series) => tracker.batch.series_ref(series),
             None => {

@@ -284,7 +284,9 @@ fn numbered(rows: &[(u64, &'static str, f64)]) -> Vec<Family> {
 
 /// One round of these families.
 fn numbered_round(store: &MemoryStore, source: &mut SourceTracker, t_ms: i64, families: &[Family]) -> Report {
-    source.round(store, t_ms, clock::instant(), |round| round.add_families(families))
+    source.round(store, t_ms, clock::instant(), |round| {
+        round.add_families(families)
+    })
 }
 
 fn series(name: &str, points: &str) -> String {
@@ -345,9 +347,16 @@ fn numbers_whose_references_the_store_forgot_go_by_labels_again() {
     store.0.lock().unwrap().first_ref = 1000;
     for t_ms in [3, 4] {
         let report = numbered_round(&store, &mut source, t_ms, &families);
-        assert_eq!((report.up, report.series_added, report.store_error), (true, 0, None));
+        assert_eq!(
+            (report.up, report.series_added, report.store_error),
+            (true, 0, None)
+        );
     }
-    assert_eq!(store.0.lock().unwrap().label_rows, 14, "once at first, once after");
+    assert_eq!(
+        store.0.lock().unwrap().label_rows,
+        14,
+        "once at first, once after"
+    );
     assert!(store.dump_samples().starts_with(&series("a", "1=1 2=1 3=1 4=1")));
 }
 
