@@ -1,297 +1,70 @@
 //! Typed queries against any Prometheus API: Masthead's own, the real Prometheus, or an engine behind the same paths.
 //!
-//! The HTTP calls and the decoding are `prometheus-http-query`'s; here is what Masthead's commands need of an answer, as plain values.
+//! ```no_run
+//! use client::expr::Selector;
+//! use client::{Client, ClientError, Data, Range};
+//!
+//! async fn look(password: &str) -> Result<(), ClientError> {
+//!     let client = Client::builder("https://prometheus.example:9090")
+//!         .basic_auth("masthead", password)
+//!         .ca_file("/etc/masthead/ca.pem".as_ref())
+//!         .build()?;
+//!     assert!(client.health().await?.ready);
+//!
+//!     // Whatever a label's value is, it stays a value.
+//!     let expr = Selector::metric("container_memory_rss").label("name", "it's \"web\"").to_string();
+//!     if let Data::Vector(series) = client.query(&expr).await?.data {
+//!         println!("{} series", series.len());
+//!     }
+//!
+//!     let host = client.system_metrics(None).await?;
+//!     println!("{}: {:?} of the CPU", host.instance, host.cpu.used_ratio);
+//!
+//!     // The same over an hour, a point a minute.
+//!     let range = Range::new(1_800_000_000_000, 1_800_003_600_000, 60_000)?;
+//!     let web = client.app_range("shop-web", range).await?;
+//!     println!("at most {:?} bytes", web.of.usage.memory_working_set_bytes.max());
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # What is known where
+//!
+//! Figures come from node_exporter's and cAdvisor's metrics by their own names, so it does not matter which program made them. What
+//! a server has no series for is `None` (or an unknown [`Column`]), never 0. Three things differ:
+//!
+//! - **Apps.** Masthead writes the label `app` on every container's series. Without it an app is, in this order, the swarm service,
+//!   the compose project and service (cAdvisor's `container_label_...`), the part before `.1.<task>` of a name such as swarm gives
+//!   to tasks, or the container's name.
+//! - **Restarts.** [`Usage::restarts`] is the engine's count: Masthead has it as a metric, cAdvisor as the label
+//!   `container_label_restartcount`, which is there only after the first restart and only where container labels are stored. cAdvisor's
+//!   `container_start_time_seconds` is the time of *creation* and does not change with a restart. What the samples themselves
+//!   show over a time is in [`Starts`]: containers that took each other's place, and restarts (counters that began anew or labels that
+//!   changed): a lower bound, since two restarts between two scrapes are one.
+//! - **Containers that are gone.** cAdvisor writes times on its samples, so that Prometheus goes on showing a removed container for five
+//!   minutes. [`Client::app_metrics`] leaves out those whose newest sample is 90 s older than their neighbours'; series over a range
+//!   show them as Prometheus does.
 
+mod address;
+mod answer;
+mod api;
+mod builder;
 mod container;
+mod error;
 pub mod expr;
 mod near;
+mod range;
 mod system;
 
-use std::time::Duration;
-
-use prometheus_http_query::{Client as Api, Error as ApiError};
-
-pub use container::{AppMetrics, ContainerMetrics};
-pub use expr::RATE_WINDOW;
+pub use address::{full_url, without_password};
+pub use answer::{Answer, Bucket, Data, Health, Histogram, Series, TargetHealth};
+pub use api::Client;
+pub use builder::ClientBuilder;
+pub use container::{AppMetrics, AppRange, ContainerMetrics, ContainerRange, Starts, Usage};
+pub use error::{ClientError, error_chain};
+pub use expr::{RATE_WINDOW, RATE_WINDOW_S};
+pub use range::{Column, Range, Ranged};
 pub use system::{
     CpuMetrics, DiskMetrics, FileSystemMetrics, InterfaceMetrics, LoadMetrics, MemoryMetrics,
     PressureMetrics, SwapMetrics, SystemMetrics,
 };
-
-pub use prometheus_http_query::response::{Data, InstantVector, RangeVector, Sample};
-
-/// Why an answer could not be had.
-#[derive(Debug, thiserror::Error)]
-pub enum ClientError {
-    /// The address is no address.
-    #[error("{url} is not an address of a Prometheus API ({reason}); give one such as http://127.0.0.1:9090")]
-    Url {
-        /// As given.
-        url: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// Nobody answered, or not in HTTP.
-    #[error(
-        "asking {url}: {reason}. Is `masthead up` (or Prometheus) running there? --url names another address"
-    )]
-    Connect {
-        /// Where.
-        url: String,
-        /// The whole chain of causes.
-        reason: String,
-    },
-    /// The server answered with an error.
-    #[error("{message}")]
-    Query {
-        /// Upstream's error type, such as `bad_data`.
-        kind: String,
-        /// The server's own words, with the position of a fault in the query.
-        message: String,
-    },
-    /// There is no such thing.
-    #[error("{}", unknown_text(what, name, near))]
-    Unknown {
-        /// `app`, `container` or `host`.
-        what: &'static str,
-        /// As given.
-        name: String,
-        /// What may have been meant.
-        near: Vec<String>,
-    },
-    /// More than one fits.
-    #[error("there are several {what}; name one: {}", names.join(", "))]
-    Several {
-        /// `hosts` or `containers`.
-        what: &'static str,
-        /// Those that fit.
-        names: Vec<String>,
-    },
-    /// The answer is not what the API promises.
-    #[error("the answer of {url} could not be read: {reason}")]
-    Answer {
-        /// Where.
-        url: String,
-        /// What did not fit.
-        reason: String,
-    },
-}
-
-fn unknown_text(what: &str, name: &str, near: &[String]) -> String {
-    let source = match what {
-        "host" => {
-            "this Prometheus has no host metrics of it (is node_exporter, or Masthead, among its targets?)"
-        }
-        _ => "this Prometheus has no series of it now (cAdvisor's names are looked for)",
-    };
-    if near.is_empty() {
-        format!("no {what} {name:?}: {source}")
-    } else {
-        format!("no {what} {name:?}; did you mean {}?", near.join(", "))
-    }
-}
-
-/// One labelled series of an answer.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Series {
-    /// Label pairs, sorted by name.
-    pub labels: Vec<(String, String)>,
-    /// `(seconds since the epoch, value)`, rising.
-    pub points: Vec<(f64, f64)>,
-}
-
-impl Series {
-    /// A label's value, empty when it has none.
-    #[must_use]
-    pub fn label(&self, name: &str) -> &str {
-        self.labels
-            .iter()
-            .find(|(n, _)| n == name)
-            .map_or("", |(_, value)| value.as_str())
-    }
-
-    /// The newest value, unless it is none.
-    #[must_use]
-    pub fn last(&self) -> Option<f64> {
-        self.points
-            .last()
-            .map(|(_, value)| *value)
-            .filter(|value| !value.is_nan())
-    }
-}
-
-/// Asks one server.
-#[derive(Clone)]
-pub struct Client {
-    api: Api,
-    /// For errors: without the password.
-    url: String,
-}
-
-impl std::fmt::Debug for Client {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Without the HTTP client: its address may hold a password.
-        f.debug_struct("Client")
-            .field("url", &self.url)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Client {
-    /// A client of the API at `url` (`http://host:port`, credentials may stand in it).
-    ///
-    /// # Errors
-    /// [`ClientError::Url`] when it is no such address.
-    pub fn new(url: &str, timeout: Duration) -> Result<Self, ClientError> {
-        let shown = without_password(url);
-        let fault = |reason: String| ClientError::Url {
-            url: shown.clone(),
-            // A parser may quote what it could not read.
-            reason: reason.replace(url, &shown),
-        };
-        let http = reqwest::Client::builder()
-            .timeout(timeout)
-            .build()
-            .map_err(|e| fault(error_chain(&e)))?;
-        let api = Api::from(http, url).map_err(|e| fault(e.to_string()))?;
-        Ok(Self { api, url: shown })
-    }
-
-    /// An instant query; a scalar comes as one series without labels.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub async fn query(&self, expr: &str) -> Result<Vec<Series>, ClientError> {
-        let answer = self.api.query(expr).post().await.map_err(|e| self.error(&e))?;
-        Ok(series_of(answer.data()))
-    }
-
-    /// A range query from `start_s` to `end_s` (seconds since the epoch) with steps of `step_s` seconds.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub async fn query_range(
-        &self,
-        expr: &str,
-        start_s: i64,
-        end_s: i64,
-        step_s: f64,
-    ) -> Result<Vec<Series>, ClientError> {
-        let answer = self
-            .api
-            .query_range(expr, start_s, end_s, step_s)
-            .post()
-            .await
-            .map_err(|e| self.error(&e))?;
-        Ok(series_of(answer.data()))
-    }
-
-    fn error(&self, error: &ApiError) -> ClientError {
-        match error {
-            ApiError::Prometheus(e) => ClientError::Query {
-                kind: e.error_type().to_string(),
-                message: e.message().to_owned(),
-            },
-            ApiError::Client(e) => ClientError::Connect {
-                url: self.url.clone(),
-                reason: error_chain(e),
-            },
-            other => ClientError::Answer {
-                url: self.url.clone(),
-                reason: other.to_string(),
-            },
-        }
-    }
-}
-
-/// `host:port` is an address too.
-#[must_use]
-pub fn full_url(url: &str) -> String {
-    if url.contains("://") {
-        url.to_owned()
-    } else {
-        format!("http://{url}")
-    }
-}
-
-/// The address without the user and the password that may stand in it: for whatever people see.
-#[must_use]
-pub fn without_password(url: &str) -> String {
-    let (scheme, rest) = match url.split_once("://") {
-        // A password may hold anything, `://` too: what stands before must be a scheme.
-        Some((scheme, rest))
-            if scheme
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c)) =>
-        {
-            (scheme, rest)
-        }
-        _ => ("", url),
-    };
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    let (authority, path) = rest.split_at(end);
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    if scheme.is_empty() {
-        format!("{host}{path}")
-    } else {
-        format!("{scheme}://{host}{path}")
-    }
-}
-
-/// An error with its causes: the outermost of an HTTP client alone says little.
-#[must_use]
-pub fn error_chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        cause = inner.source();
-    }
-    text
-}
-
-fn series_of(data: &Data) -> Vec<Series> {
-    match data {
-        Data::Vector(list) => list
-            .iter()
-            .map(|one| series(one.metric(), std::slice::from_ref(one.sample())))
-            .collect(),
-        Data::Matrix(list) => list
-            .iter()
-            .map(|one| series(one.metric(), one.samples()))
-            .collect(),
-        Data::Scalar(sample) => vec![series(
-            &std::collections::HashMap::new(),
-            std::slice::from_ref(sample),
-        )],
-    }
-}
-
-fn series(labels: &std::collections::HashMap<String, String>, samples: &[Sample]) -> Series {
-    let mut labels: Vec<_> = labels.iter().map(|(n, v)| (n.clone(), v.clone())).collect();
-    labels.sort();
-    Series {
-        labels,
-        points: samples.iter().map(|s| (s.timestamp(), s.value())).collect(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_password_in_the_address_is_not_shown() {
-        for (url, want) in [
-            ("http://ann:secret@10.0.0.5:9090", "http://10.0.0.5:9090"),
-            ("http://ann:sec@ret@10.0.0.5:9090/x@y", "http://10.0.0.5:9090/x@y"),
-            ("http://10.0.0.5:9090/x", "http://10.0.0.5:9090/x"),
-            ("ann:secret@host", "host"),
-        ] {
-            assert_eq!(without_password(url), want);
-        }
-        assert_eq!(full_url("10.0.0.5:9090"), "http://10.0.0.5:9090");
-        assert_eq!(full_url("https://h"), "https://h");
-    }
-}

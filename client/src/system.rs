@@ -1,97 +1,104 @@
-//! What a machine does now, from node_exporter's metrics.
+//! What a machine does, now or over a range, from node_exporter's metrics.
+//!
+//! One table ([`parts`]) names every figure with its PromQL; the same table is asked at one time or at each point of a range, and the same
+//! function ([`system`]) puts the answer into the types, whose figures are values or columns.
 
 use serde::Serialize;
 
-use crate::expr::{PART, Selector, union};
-use crate::{Client, ClientError, Series, near};
+use crate::expr::{PART, Selector, max_by, sum_by, union};
+use crate::range::Figure;
+use crate::{Client, ClientError, Column, RATE_WINDOW_S, Range, Ranged, Series, near};
 
+/// A machine is known by this metric.
+const KNOWN_BY: &str = "node_memory_MemTotal_bytes";
 /// Interfaces that see again what another one saw.
-const OTHER_INTERFACES: &str = "lo|veth.*|br-.*|docker.*|virbr.*|cali.*|cni.*|flannel.*";
+const OTHER_INTERFACES: &str = "lo|veth.*|br-.*|docker.*|virbr.*|masthead[0-9]+|cali.*|cni.*|flannel.*";
 /// File systems that lie in memory or are images.
 const OTHER_FILE_SYSTEMS: &str = "tmpfs|ramfs|devtmpfs|squashfs|iso9660|overlay|nsfs|fuse.lxcfs|erofs";
 
-/// A machine. What its Prometheus does not know is `None` or left out. Rates are means over [`crate::RATE_WINDOW`].
+/// A machine. What its Prometheus does not know is `None` (or an unknown [`Column`]), or left out of a list. Rates are means over
+/// [`crate::RATE_WINDOW`], or over the step of a range where that is longer.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct SystemMetrics {
+pub struct SystemMetrics<V = Option<f64>> {
     /// `instance` of its metrics, such as `web1:9100`.
     pub instance: String,
     /// Seconds since its start.
-    pub uptime_seconds: Option<f64>,
+    pub uptime_seconds: V,
     /// Processors.
-    pub cpu: CpuMetrics,
+    pub cpu: CpuMetrics<V>,
     /// Load averages.
-    pub load: LoadMetrics,
+    pub load: LoadMetrics<V>,
     /// Memory.
-    pub memory: MemoryMetrics,
+    pub memory: MemoryMetrics<V>,
     /// Swap; both 0 where there is none.
-    pub swap: SwapMetrics,
+    pub swap: SwapMetrics<V>,
     /// Disk space, a file system each, by mount point.
-    pub file_systems: Vec<FileSystemMetrics>,
+    pub file_systems: Vec<FileSystemMetrics<V>>,
     /// Disk I/O, a device each.
-    pub disks: Vec<DiskMetrics>,
+    pub disks: Vec<DiskMetrics<V>>,
     /// Network, an interface each.
-    pub network: Vec<InterfaceMetrics>,
+    pub network: Vec<InterfaceMetrics<V>>,
     /// Pressure stall information: the part of the time that something waited.
-    pub pressure: PressureMetrics,
+    pub pressure: PressureMetrics<V>,
 }
 
 /// Processors.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct CpuMetrics {
+pub struct CpuMetrics<V = Option<f64>> {
     /// How many.
-    pub cores: Option<f64>,
+    pub cores: V,
     /// 0 to 1 of all together; waiting for disks is no use.
-    pub used_ratio: Option<f64>,
+    pub used_ratio: V,
     /// Of programs.
-    pub user_ratio: Option<f64>,
+    pub user_ratio: V,
     /// Of the kernel.
-    pub system_ratio: Option<f64>,
+    pub system_ratio: V,
     /// Idle, with a disk to wait for.
-    pub iowait_ratio: Option<f64>,
+    pub iowait_ratio: V,
     /// Taken by the hypervisor.
-    pub steal_ratio: Option<f64>,
+    pub steal_ratio: V,
 }
 
 /// Load averages.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct LoadMetrics {
+pub struct LoadMetrics<V = Option<f64>> {
     /// Over a minute.
-    pub load1: Option<f64>,
+    pub load1: V,
     /// Over five.
-    pub load5: Option<f64>,
+    pub load5: V,
     /// Over fifteen.
-    pub load15: Option<f64>,
+    pub load15: V,
 }
 
 /// Memory.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct MemoryMetrics {
+pub struct MemoryMetrics<V = Option<f64>> {
     /// All.
-    pub total_bytes: Option<f64>,
+    pub total_bytes: V,
     /// What a program could get now.
-    pub available_bytes: Option<f64>,
+    pub available_bytes: V,
     /// The rest.
-    pub used_bytes: Option<f64>,
+    pub used_bytes: V,
 }
 
 /// Swap.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct SwapMetrics {
+pub struct SwapMetrics<V = Option<f64>> {
     /// All.
-    pub total_bytes: Option<f64>,
+    pub total_bytes: V,
     /// In use.
-    pub used_bytes: Option<f64>,
+    pub used_bytes: V,
 }
 
 /// A file system.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct FileSystemMetrics {
+pub struct FileSystemMetrics<V = Option<f64>> {
     /// Where it is mounted; the shortest path when there are several.
     pub mount_point: String,
     /// Its device.
@@ -99,49 +106,53 @@ pub struct FileSystemMetrics {
     /// Such as `ext4`.
     pub kind: String,
     /// All.
-    pub total_bytes: Option<f64>,
+    pub total_bytes: V,
     /// In use, what is kept for root not counted.
-    pub used_bytes: Option<f64>,
+    pub used_bytes: V,
     /// Left for programs that are not root's.
-    pub available_bytes: Option<f64>,
+    pub available_bytes: V,
 }
 
 /// A disk.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct DiskMetrics {
+pub struct DiskMetrics<V = Option<f64>> {
     /// Such as `sda`.
     pub device: String,
     /// Read.
-    pub read_bytes_per_second: Option<f64>,
+    pub read_bytes_per_second: V,
     /// Written.
-    pub written_bytes_per_second: Option<f64>,
+    pub written_bytes_per_second: V,
     /// The part of the time that it had something to do.
-    pub busy_ratio: Option<f64>,
+    pub busy_ratio: V,
 }
 
 /// A network interface.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct InterfaceMetrics {
+pub struct InterfaceMetrics<V = Option<f64>> {
     /// Such as `eth0`.
     pub device: String,
     /// Received.
-    pub receive_bytes_per_second: Option<f64>,
+    pub receive_bytes_per_second: V,
     /// Sent.
-    pub transmit_bytes_per_second: Option<f64>,
+    pub transmit_bytes_per_second: V,
 }
 
 /// Pressure stall information.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct PressureMetrics {
+pub struct PressureMetrics<V = Option<f64>> {
     /// Somebody waited for a processor.
-    pub cpu_ratio: Option<f64>,
+    pub cpu_ratio: V,
     /// Somebody waited for memory.
-    pub memory_ratio: Option<f64>,
+    pub memory_ratio: V,
     /// Somebody waited for a disk.
-    pub io_ratio: Option<f64>,
+    pub io_ratio: V,
+    /// Everybody waited for memory.
+    pub memory_stalled_ratio: V,
+    /// Everybody waited for a disk.
+    pub io_stalled_ratio: V,
 }
 
 impl Client {
@@ -151,25 +162,48 @@ impl Client {
     /// [`ClientError::Unknown`] with near names, [`ClientError::Several`], and what queries give.
     pub async fn system_metrics(&self, instance: Option<&str>) -> Result<SystemMetrics, ClientError> {
         let found = self
-            .query("group by (instance) (node_memory_MemTotal_bytes)")
+            .series(&format!("group by (instance) ({KNOWN_BY})"), None)
             .await?;
-        let instances: Vec<String> = found.iter().map(|one| one.label("instance").to_owned()).collect();
-        let instance = choose(instance, instances)?;
-        let now = self.query(&gauges(&instance)).await?;
-        let rates = self.query(&rates(&instance)).await?;
-        Ok(system(instance, &now, &rates))
+        let instance = choose(instance, instances(&found))?;
+        let answer = self.series(&parts(&instance, RATE_WINDOW_S), None).await?;
+        Ok(system(instance, &answer, None))
+    }
+
+    /// A machine over a range; `instance` as in [`Client::system_metrics`].
+    ///
+    /// # Errors
+    /// As [`Client::system_metrics`].
+    pub async fn system_range(
+        &self,
+        instance: Option<&str>,
+        range: Range,
+    ) -> Result<Ranged<SystemMetrics<Column>>, ClientError> {
+        let found = self.label_sets(&[KNOWN_BY.to_owned()], &range).await?;
+        let instance = choose(instance, instances(&found))?;
+        let expr = parts(&instance, range.rate_window_s());
+        let answer = self.series(&expr, Some(&range)).await?;
+        Ok(Ranged {
+            of: system(instance, &answer, Some(&range)),
+            range,
+        })
     }
 }
 
-/// The one that is meant.
-fn choose(wanted: Option<&str>, mut instances: Vec<String>) -> Result<String, ClientError> {
+fn instances(found: &[Series]) -> Vec<String> {
+    let mut instances: Vec<String> = found.iter().map(|one| one.label("instance").to_owned()).collect();
     instances.sort();
+    instances.dedup();
+    instances
+}
+
+/// The one that is meant.
+fn choose(wanted: Option<&str>, instances: Vec<String>) -> Result<String, ClientError> {
     let Some(wanted) = wanted else {
         return match instances.as_slice() {
             [one] => Ok(one.clone()),
             [] => Err(ClientError::Unknown {
                 what: "host",
-                name: "node_memory_MemTotal_bytes".to_owned(),
+                name: KNOWN_BY.to_owned(),
                 near: Vec::new(),
             }),
             _ => Err(ClientError::Several {
@@ -194,150 +228,155 @@ fn choose(wanted: Option<&str>, mut instances: Vec<String>) -> Result<String, Cl
         })
 }
 
-fn gauges(instance: &str) -> String {
-    let of = |names: &[&str]| Selector::any_of(names).label("instance", instance);
-    let plain = of(&[
-        "node_memory_MemTotal_bytes",
-        "node_memory_MemAvailable_bytes",
-        "node_memory_MemFree_bytes",
-        "node_memory_Buffers_bytes",
-        "node_memory_Cached_bytes",
-        "node_memory_SwapTotal_bytes",
-        "node_memory_SwapFree_bytes",
-        "node_load1",
-        "node_load5",
-        "node_load15",
-        "node_boot_time_seconds",
-        "node_time_seconds",
-    ]);
-    let space = of(&[
-        "node_filesystem_size_bytes",
-        "node_filesystem_free_bytes",
-        "node_filesystem_avail_bytes",
-    ])
-    .not_like("fstype", OTHER_FILE_SYSTEMS);
-    let cores = Selector::metric("node_cpu_seconds_total")
-        .label("instance", instance)
-        .label("mode", "idle");
-    format!("{plain} or {space} or label_replace(count({cores}), \"__name__\", \"cores\", \"\", \"\")")
-}
-
-fn rates(instance: &str) -> String {
+/// Every figure of a machine, in one query. Aggregations join what two jobs may say of one machine.
+fn parts(instance: &str, window_s: u64) -> String {
     let of = |metric: &str| Selector::metric(metric).label("instance", instance);
-    let network = |metric| of(metric).not_like("device", OTHER_INTERFACES).rate();
+    let memory = |name: &str| of(&format!("node_memory_{name}_bytes")).to_string();
+    let space = |name: &str| {
+        of(&format!("node_filesystem_{name}_bytes"))
+            .not_like("fstype", OTHER_FILE_SYSTEMS)
+            .to_string()
+    };
+    let one = |expr: String| max_by(&[], &expr);
+    let rate = |selector: Selector| format!("rate({})", selector.over(window_s));
+    let by_device = |selector: Selector| max_by(&["device"], &rate(selector));
+    let network = |metric: &str| by_device(of(metric).not_like("device", OTHER_INTERFACES));
+    let by_mount = |expr: String| max_by(&["device", "mountpoint", "fstype"], &expr);
+    let pressure = |what: &str| one(rate(of(&format!("node_pressure_{what}_seconds_total"))));
+    let minus = |a: String, b: String| format!("clamp_min({a} - {b}, 0)");
+    // Kernels before 3.14 do not say what is available.
+    let available = format!(
+        "({} or {} + {} + {})",
+        memory("MemAvailable"),
+        memory("MemFree"),
+        memory("Buffers"),
+        memory("Cached")
+    );
+    let cpu = |selector: Selector| max_by(&["cpu", "mode"], &rate(selector));
     union(&[
         (
-            "cpu",
-            format!("sum by (mode) ({})", of("node_cpu_seconds_total").rate()),
+            "uptime",
+            one(minus(
+                of("node_time_seconds").to_string(),
+                of("node_boot_time_seconds").to_string(),
+            )),
         ),
-        ("read", of("node_disk_read_bytes_total").rate()),
-        ("written", of("node_disk_written_bytes_total").rate()),
-        ("busy", of("node_disk_io_time_seconds_total").rate()),
+        (
+            "cores",
+            format!(
+                "count(group by (cpu) ({}))",
+                of("node_cpu_seconds_total").label("mode", "idle")
+            ),
+        ),
+        ("cpu", sum_by(&["mode"], &cpu(of("node_cpu_seconds_total")))),
+        ("load1", one(of("node_load1").to_string())),
+        ("load5", one(of("node_load5").to_string())),
+        ("load15", one(of("node_load15").to_string())),
+        ("memory_total", one(memory("MemTotal"))),
+        ("memory_available", one(available.clone())),
+        ("memory_used", one(minus(memory("MemTotal"), available))),
+        ("swap_total", one(memory("SwapTotal"))),
+        ("swap_used", one(minus(memory("SwapTotal"), memory("SwapFree")))),
+        ("space_total", by_mount(space("size"))),
+        ("space_used", by_mount(minus(space("size"), space("free")))),
+        ("space_available", by_mount(space("avail"))),
+        ("read", by_device(of("node_disk_read_bytes_total"))),
+        ("written", by_device(of("node_disk_written_bytes_total"))),
+        ("busy", by_device(of("node_disk_io_time_seconds_total"))),
         ("receive", network("node_network_receive_bytes_total")),
         ("transmit", network("node_network_transmit_bytes_total")),
-        (
-            "pressure_cpu",
-            of("node_pressure_cpu_waiting_seconds_total").rate(),
-        ),
-        (
-            "pressure_memory",
-            of("node_pressure_memory_waiting_seconds_total").rate(),
-        ),
-        ("pressure_io", of("node_pressure_io_waiting_seconds_total").rate()),
+        ("pressure_cpu", pressure("cpu_waiting")),
+        ("pressure_memory", pressure("memory_waiting")),
+        ("pressure_io", pressure("io_waiting")),
+        ("stalled_memory", pressure("memory_stalled")),
+        ("stalled_io", pressure("io_stalled")),
     ])
 }
 
-/// What the two answers say together.
-fn system(instance: String, now: &[Series], rates: &[Series]) -> SystemMetrics {
-    let gauge = |name: &str| {
-        now.iter()
-            .find(|one| one.label("__name__") == name)
-            .and_then(Series::last)
-    };
-    let rate = |part: &str| {
-        rates
-            .iter()
-            .find(|one| one.label(PART) == part)
-            .and_then(Series::last)
-    };
-    let memory = |name: &str| gauge(&format!("node_memory_{name}_bytes"));
-    let total = memory("MemTotal");
-    // Kernels before 3.14 do not say what is available.
-    let guess = || Some(memory("MemFree")? + memory("Buffers")? + memory("Cached")?);
-    let available = memory("MemAvailable").or_else(guess);
-    let minus = |a: Option<f64>, b: Option<f64>| Some((a? - b?).max(0.0));
+/// What the answer says.
+fn system<V: Figure>(instance: String, answer: &[Series], range: Option<&Range>) -> SystemMetrics<V> {
+    let of_device = |part: &str, device: &str| read(answer, range, part, &[("device", device)]);
+    let one = |part: &str| read(answer, range, part, &[]);
     SystemMetrics {
-        uptime_seconds: minus(gauge("node_time_seconds"), gauge("node_boot_time_seconds")),
-        cpu: cpu(gauge("cores"), rates),
+        uptime_seconds: one("uptime"),
+        cpu: cpu(one("cores"), answer, range),
         load: LoadMetrics {
-            load1: gauge("node_load1"),
-            load5: gauge("node_load5"),
-            load15: gauge("node_load15"),
+            load1: one("load1"),
+            load5: one("load5"),
+            load15: one("load15"),
         },
         memory: MemoryMetrics {
-            total_bytes: total,
-            available_bytes: available,
-            used_bytes: minus(total, available),
+            total_bytes: one("memory_total"),
+            available_bytes: one("memory_available"),
+            used_bytes: one("memory_used"),
         },
         swap: SwapMetrics {
-            total_bytes: memory("SwapTotal"),
-            used_bytes: minus(memory("SwapTotal"), memory("SwapFree")),
+            total_bytes: one("swap_total"),
+            used_bytes: one("swap_used"),
         },
-        file_systems: file_systems(now),
-        disks: devices(rates, "read")
+        file_systems: file_systems(answer, range),
+        disks: devices(answer, "read")
             .into_iter()
             .map(|device| DiskMetrics {
-                read_bytes_per_second: of_device(rates, "read", &device),
-                written_bytes_per_second: of_device(rates, "written", &device),
-                busy_ratio: of_device(rates, "busy", &device),
+                read_bytes_per_second: of_device("read", &device),
+                written_bytes_per_second: of_device("written", &device),
+                busy_ratio: of_device("busy", &device),
                 device,
             })
             .collect(),
-        network: devices(rates, "receive")
+        network: devices(answer, "receive")
             .into_iter()
             .map(|device| InterfaceMetrics {
-                receive_bytes_per_second: of_device(rates, "receive", &device),
-                transmit_bytes_per_second: of_device(rates, "transmit", &device),
+                receive_bytes_per_second: of_device("receive", &device),
+                transmit_bytes_per_second: of_device("transmit", &device),
                 device,
             })
             .collect(),
         pressure: PressureMetrics {
-            cpu_ratio: rate("pressure_cpu"),
-            memory_ratio: rate("pressure_memory"),
-            io_ratio: rate("pressure_io"),
+            cpu_ratio: one("pressure_cpu"),
+            memory_ratio: one("pressure_memory"),
+            io_ratio: one("pressure_io"),
+            memory_stalled_ratio: one("stalled_memory"),
+            io_stalled_ratio: one("stalled_io"),
         },
         instance,
     }
 }
 
-fn cpu(cores: Option<f64>, rates: &[Series]) -> CpuMetrics {
-    let modes: Vec<(&str, f64)> = rates
+/// The figure of a part with these labels; unknown where there is no such series.
+fn read<V: Figure>(answer: &[Series], range: Option<&Range>, part: &str, labels: &[(&str, &str)]) -> V {
+    answer
         .iter()
-        .filter(|one| one.label(PART) == "cpu")
-        .filter_map(|one| Some((one.label("mode"), one.last()?)))
-        .collect();
-    let total: f64 = modes.iter().map(|(_, seconds)| seconds).sum();
-    let ratio = |wanted: &[&str]| {
-        let of_these: f64 = modes
+        .find(|one| one.label(PART) == part && labels.iter().all(|(name, value)| one.label(name) == *value))
+        .map(|one| V::read(one, range))
+        .unwrap_or_default()
+}
+
+fn cpu<V: Figure>(cores: V, answer: &[Series], range: Option<&Range>) -> CpuMetrics<V> {
+    let seconds = |wanted: fn(&str) -> bool| -> V {
+        answer
             .iter()
-            .filter(|(mode, _)| wanted.contains(mode))
-            .map(|(_, seconds)| seconds)
-            .sum();
-        (total > 0.0).then(|| of_these / total)
+            .filter(|one| one.label(PART) == "cpu" && wanted(one.label("mode")))
+            .map(|one| V::read(one, range))
+            .reduce(|sum, one| sum.zip(&one, |a, b| a + b))
+            .unwrap_or_default()
     };
+    let total = seconds(|_| true);
+    // Nothing divided by nothing is NaN, which is unknown.
+    let ratio = |wanted| seconds(wanted).zip(&total, |part, total| part / total);
     CpuMetrics {
         cores,
-        used_ratio: ratio(&["idle", "iowait"]).map(|idle| 1.0 - idle),
-        user_ratio: ratio(&["user", "nice"]),
-        system_ratio: ratio(&["system", "irq", "softirq"]),
-        iowait_ratio: ratio(&["iowait"]),
-        steal_ratio: ratio(&["steal"]),
+        used_ratio: ratio(|mode| matches!(mode, "idle" | "iowait")).zip(&total, |idle, _| 1.0 - idle),
+        user_ratio: ratio(|mode| matches!(mode, "user" | "nice")),
+        system_ratio: ratio(|mode| matches!(mode, "system" | "irq" | "softirq")),
+        iowait_ratio: ratio(|mode| mode == "iowait"),
+        steal_ratio: ratio(|mode| mode == "steal"),
     }
 }
 
 /// The devices of a part, sorted.
-fn devices(rates: &[Series], part: &str) -> Vec<String> {
-    let mut names: Vec<String> = rates
+fn devices(answer: &[Series], part: &str) -> Vec<String> {
+    let mut names: Vec<String> = answer
         .iter()
         .filter(|one| one.label(PART) == part)
         .map(|one| one.label("device").to_owned())
@@ -347,44 +386,30 @@ fn devices(rates: &[Series], part: &str) -> Vec<String> {
     names
 }
 
-fn of_device(rates: &[Series], part: &str, device: &str) -> Option<f64> {
-    rates
-        .iter()
-        .find(|one| one.label(PART) == part && one.label("device") == device)
-        .and_then(Series::last)
-}
-
 /// One row a device: a bind mount of a part of it is the same space.
-fn file_systems(now: &[Series]) -> Vec<FileSystemMetrics> {
-    let mut sizes: Vec<&Series> = now
+fn file_systems<V: Figure>(answer: &[Series], range: Option<&Range>) -> Vec<FileSystemMetrics<V>> {
+    let mut sizes: Vec<&Series> = answer
         .iter()
-        .filter(|one| one.label("__name__") == "node_filesystem_size_bytes")
+        .filter(|one| one.label(PART) == "space_total")
         .collect();
     sizes.sort_by_key(|one| (one.label("mountpoint").len(), one.label("mountpoint").to_owned()));
-    let mut all: Vec<FileSystemMetrics> = Vec::new();
+    let mut all: Vec<FileSystemMetrics<V>> = Vec::new();
     for size in sizes {
         let (device, mount_point) = (size.label("device"), size.label("mountpoint"));
         if all.iter().any(|known| known.device == device) {
             continue;
         }
-        let value = |name: &str| {
-            now.iter()
-                .find(|one| {
-                    one.label("__name__") == name
-                        && one.label("device") == device
-                        && one.label("mountpoint") == mount_point
-                })
-                .and_then(Series::last)
+        let space = |part: &str| {
+            let labels = [("device", device), ("mountpoint", mount_point)];
+            read(answer, range, part, &labels)
         };
-        let total = size.last();
-        let free = value("node_filesystem_free_bytes");
         all.push(FileSystemMetrics {
             mount_point: mount_point.to_owned(),
             device: device.to_owned(),
             kind: size.label("fstype").to_owned(),
-            total_bytes: total,
-            used_bytes: total.zip(free).map(|(total, free)| (total - free).max(0.0)),
-            available_bytes: value("node_filesystem_avail_bytes"),
+            total_bytes: V::read(size, range),
+            used_bytes: space("space_used"),
+            available_bytes: space("space_available"),
         });
     }
     all.sort_by(|a, b| a.mount_point.cmp(&b.mount_point));
@@ -402,12 +427,13 @@ mod tests {
                 .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
                 .collect(),
             points: vec![(0.0, value)],
+            ..Series::default()
         }
     }
 
     #[test]
     fn a_machine_is_chosen_by_name_with_or_without_its_port() {
-        let two = || vec!["web1:9100".to_owned(), "db:9100".to_owned()];
+        let two = || vec!["db:9100".to_owned(), "web1:9100".to_owned()];
         assert_eq!(choose(Some("web1"), two()).unwrap(), "web1:9100");
         assert_eq!(choose(Some("db:9100"), two()).unwrap(), "db:9100");
         assert_eq!(choose(None, vec!["a:1".to_owned()]).unwrap(), "a:1");
@@ -424,53 +450,57 @@ mod tests {
         ));
     }
 
-    #[test]
-    fn answers_become_a_machine() {
-        let named = |name: &str, value| series(&[("__name__", name)], value);
-        let fs = |name: &str, mount: &str, device: &str, value| {
+    /// An answer in which every series has one value, or the same value at each of two points.
+    fn answer(points: usize) -> Vec<Series> {
+        let part = |part: &str, value| series(&[(PART, part)], value);
+        let with = |part: &str, label: (&str, &str), value| series(&[(PART, part), label], value);
+        let space = |part: &str, mount: &str, value| {
             series(
                 &[
-                    ("__name__", name),
-                    ("device", device),
+                    (PART, part),
+                    ("device", "/dev/sdb"),
                     ("mountpoint", mount),
                     ("fstype", "ext4"),
                 ],
                 value,
             )
         };
-        let now = [
-            named("node_memory_MemTotal_bytes", 100.0),
-            named("node_memory_MemFree_bytes", 10.0),
-            named("node_memory_Buffers_bytes", 20.0),
-            named("node_memory_Cached_bytes", 30.0),
-            named("node_memory_SwapTotal_bytes", 8.0),
-            named("node_memory_SwapFree_bytes", 5.0),
-            named("node_boot_time_seconds", 1000.0),
-            named("node_time_seconds", 1060.0),
-            named("cores", 2.0),
-            fs("node_filesystem_size_bytes", "/data/x", "/dev/sdb", 50.0),
-            fs("node_filesystem_size_bytes", "/data", "/dev/sdb", 50.0),
-            fs("node_filesystem_free_bytes", "/data", "/dev/sdb", 20.0),
-            fs("node_filesystem_avail_bytes", "/data", "/dev/sdb", 15.0),
+        let mut all = vec![
+            part("memory_total", 100.0),
+            part("memory_used", 40.0),
+            part("uptime", 60.0),
+            part("cores", 2.0),
+            space("space_total", "/data/x", 50.0),
+            space("space_total", "/data", 50.0),
+            space("space_used", "/data", 30.0),
+            space("space_available", "/data", 15.0),
+            with("cpu", ("mode", "idle"), 1.0),
+            with("cpu", ("mode", "iowait"), 0.5),
+            with("cpu", ("mode", "user"), 0.5),
+            with("read", ("device", "sda"), 7.0),
+            with("busy", ("device", "sda"), 0.25),
+            with("receive", ("device", "eth0"), 9.0),
+            part("pressure_io", 0.125),
         ];
-        let part = |part: &str, label: (&str, &str), value| series(&[(PART, part), label], value);
-        let rates = [
-            part("cpu", ("mode", "idle"), 1.0),
-            part("cpu", ("mode", "iowait"), 0.5),
-            part("cpu", ("mode", "user"), 0.5),
-            part("read", ("device", "sda"), 7.0),
-            part("busy", ("device", "sda"), 0.25),
-            part("receive", ("device", "eth0"), 9.0),
-            part("pressure_io", ("x", ""), 0.125),
-        ];
-        let system = system("web1:9100".to_owned(), &now, &rates);
+        for one in &mut all {
+            one.points = vec![one.points[0]; points];
+            for (at, point) in one.points.iter_mut().enumerate() {
+                point.0 = if at == 0 { 0.0 } else { 60.0 };
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn an_answer_becomes_a_machine() {
+        let system: SystemMetrics = system("web1:9100".to_owned(), &answer(1), None);
         assert_eq!(system.memory.used_bytes, Some(40.0));
-        assert_eq!(system.swap.used_bytes, Some(3.0));
         assert_eq!(system.uptime_seconds, Some(60.0));
         assert_eq!(
             (system.cpu.used_ratio, system.cpu.iowait_ratio, system.cpu.cores),
             (Some(0.25), Some(0.25), Some(2.0))
         );
+        assert_eq!(system.cpu.steal_ratio, None);
         assert_eq!(
             system.file_systems.len(),
             1,
@@ -491,5 +521,17 @@ mod tests {
         assert_eq!(system.network[0].device, "eth0");
         assert_eq!(system.pressure.io_ratio, Some(0.125));
         assert_eq!(system.load.load1, None);
+    }
+
+    #[test]
+    fn an_answer_over_a_range_becomes_columns() {
+        let range = Range::new(0, 120_000, 60_000).unwrap();
+        let system: SystemMetrics<Column> = system("web1:9100".to_owned(), &answer(2), Some(&range));
+        let twice = |value| Column(vec![Some(value), Some(value), None]);
+        assert_eq!(system.memory.used_bytes, twice(40.0));
+        assert_eq!(system.cpu.used_ratio, twice(0.25));
+        assert_eq!(system.file_systems[0].used_bytes, twice(30.0));
+        assert_eq!(system.disks[0].busy_ratio, twice(0.25));
+        assert!(system.load.load1.is_unknown());
     }
 }

@@ -8,6 +8,7 @@ mod disk;
 mod grafana;
 mod host;
 pub(crate) mod kill;
+mod queries;
 mod refused;
 mod stack;
 mod survives;
@@ -112,6 +113,10 @@ const CASES: &[Case] = &[
     Case {
         name: "what Grafana asks is answered as by Prometheus",
         run: grafana::same_as_prometheus,
+    },
+    Case {
+        name: "query and metrics tell the same of the real Prometheus and of Masthead",
+        run: queries::both,
     },
     Case {
         name: "known amounts of CPU, memory, network and disk come out of PromQL",

@@ -1,38 +1,42 @@
-//! `masthead metrics`: a host, an app or a container now, in plain words or as JSON, from any Prometheus.
+//! `masthead metrics`: a host, an app or a container, now or over a range, in plain words or as JSON, from any Prometheus.
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use client::{AppMetrics, Client, ContainerMetrics, SystemMetrics};
-use comfy_table::{CellAlignment, Table, presets};
+use client::{Client, ClientError, Health, Range, TargetHealth};
 use serde::Serialize;
 
-use crate::cli::{out, words};
+use crate::cli::server::{ServerArgs, flag_ms};
+use crate::cli::{history, out, summary, words};
 use crate::clock;
 
-const TIMEOUT: Duration = Duration::from_secs(30);
+/// Points of a range without --step.
+const POINTS: i64 = 120;
+/// Finer than the usual scrape interval nothing new is to be seen.
+const LEAST_STEP_MS: i64 = 15_000;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   masthead metrics system
   masthead metrics app shop-web
   masthead metrics container db --json
-  masthead metrics system --host web2 --url http://ann:secret@prometheus:9090
+  masthead metrics app shop-web --range 24h          smallest, mean, largest, newest, and the course
+  masthead metrics system --upstream                 from the stack of `masthead setup`
+  masthead metrics system --host web2 --url https://prometheus:9090 --user ann --password-file ann.txt
 
-Any Prometheus will do that has node_exporter and cAdvisor among its targets. Rates are means over 5 minutes.")]
+Any Prometheus will do that has node_exporter and cAdvisor among its targets. Rates are means over 5 minutes,
+or over the step where that is longer.")]
 pub(super) struct MetricsArgs {
     #[command(subcommand)]
     of: Of,
-    /// The API to ask
-    #[arg(
-        long,
-        default_value = "http://127.0.0.1:9090",
-        env = "MASTHEAD_URL",
-        hide_env_values = true,
-        global = true
-    )]
-    url: String,
+    #[command(flatten)]
+    server: ServerArgs,
+    /// Over the time from so long ago until now, such as 1h or 7d
+    #[arg(long, value_name = "DURATION", global = true)]
+    range: Option<String>,
+    /// Distance of the points of --range, such as 15s; without it 120 points, and at least 15 s
+    #[arg(long, value_name = "DURATION", global = true)]
+    step: Option<String>,
     /// Print JSON
     #[arg(long, global = true)]
     json: bool,
@@ -56,273 +60,115 @@ enum Of {
         /// Its name
         name: String,
     },
+    /// The server itself: its version, and which of its targets are down; an error when it does not answer (yet)
+    Health,
 }
 
 pub(super) fn run(args: &MetricsArgs) -> anyhow::Result<()> {
-    crate::install_tls_provider();
-    let client = Client::new(&client::full_url(&args.url), TIMEOUT)?;
+    let client = args.server.client()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(async {
-        match &args.of {
-            Of::System { host } => {
-                let system = client.system_metrics(host.as_deref()).await?;
-                show(args.json, &system, system_text)
-            }
-            Of::App { name } => show(args.json, &client.app_metrics(name).await?, app_text),
-            Of::Container { name } => show(args.json, &client.container_metrics(name).await?, container_text),
-        }
+    let asked = match args.range()? {
+        Some(range) => runtime.block_on(over(args, &client, range)),
+        None => runtime.block_on(now(args, &client)),
+    };
+    out::line(&asked.map_err(|error| args.server.explain(error))??)
+}
+
+async fn now(args: &MetricsArgs, client: &Client) -> Result<anyhow::Result<String>, ClientError> {
+    Ok(match &args.of {
+        Of::System { host } => show(
+            args.json,
+            &client.system_metrics(host.as_deref()).await?,
+            summary::system,
+        ),
+        Of::App { name } => show(args.json, &client.app_metrics(name).await?, summary::app),
+        Of::Container { name } => show(
+            args.json,
+            &client.container_metrics(name).await?,
+            summary::container,
+        ),
+        Of::Health => health(args.json, client.url(), &client.health().await?),
     })
 }
 
-fn show<T: Serialize>(json: bool, value: &T, text: fn(&T) -> String) -> anyhow::Result<()> {
-    if json {
-        out::line(&serde_json::to_string_pretty(value)?)
-    } else {
-        out::line(&text(value))
+async fn over(
+    args: &MetricsArgs,
+    client: &Client,
+    range: Range,
+) -> Result<anyhow::Result<String>, ClientError> {
+    Ok(match &args.of {
+        Of::System { host } => show(
+            args.json,
+            &client.system_range(host.as_deref(), range).await?,
+            history::system,
+        ),
+        Of::App { name } => show(args.json, &client.app_range(name, range).await?, history::app),
+        Of::Container { name } => show(
+            args.json,
+            &client.container_range(name, range).await?,
+            history::container,
+        ),
+        Of::Health => Err(anyhow::anyhow!(
+            "metrics health tells of this moment: leave --range out"
+        )),
+    })
+}
+
+impl MetricsArgs {
+    /// The range that is asked for, until now.
+    fn range(&self) -> anyhow::Result<Option<Range>> {
+        let Some(text) = &self.range else {
+            anyhow::ensure!(
+                self.step.is_none(),
+                "--step wants --range: the time that it divides"
+            );
+            return Ok(None);
+        };
+        let range_ms = flag_ms("range", text)?;
+        let step_ms = match &self.step {
+            Some(step) => flag_ms("step", step)?,
+            None => (range_ms / POINTS / 1000 * 1000).max(LEAST_STEP_MS),
+        };
+        let end_ms = clock::now_ms() / 1000 * 1000;
+        Range::new(end_ms - range_ms, end_ms, step_ms)
+            .map(Some)
+            .map_err(|error| self.server.explain(error))
     }
 }
 
-/// Lines of a name and what is to say; a line about nothing known is left out.
-#[derive(Debug, Default)]
-struct Lines(Vec<(String, String)>);
-
-impl Lines {
-    fn add(&mut self, name: &str, text: String) {
-        if text != words::UNKNOWN {
-            self.0.push((name.to_owned(), text));
-        }
+/// A server that does not answer yet is an error for who asks whether it does.
+fn health(json: bool, url: &str, health: &Health) -> anyhow::Result<String> {
+    if let Some(reason) = health.reason.as_ref().filter(|_| !health.ready && !json) {
+        anyhow::bail!("{url} does not answer queries yet: {}", words::printable(reason));
     }
-
-    fn print(&self, title: &str) -> String {
-        let width = self
-            .0
-            .iter()
-            .map(|(name, _)| name.chars().count())
-            .max()
-            .unwrap_or(0);
-        let mut text = title.to_owned();
-        for (name, line) in &self.0 {
+    show(json, health, |health| {
+        let version = health.version.as_ref().map_or(String::new(), |version| {
+            format!(", version {}", words::printable(version))
+        });
+        let down: Vec<&TargetHealth> = health.targets.iter().filter(|target| !target.up).collect();
+        let up = health.targets.len() - down.len();
+        let mut text = format!("answers{version}; {up} of {} targets up", health.targets.len());
+        for target in down {
             // Writing to a String cannot fail.
-            let _ = write!(text, "\n  {name:<width$}  {line}");
+            let _ = write!(
+                text,
+                "\n  down: {} of job {}",
+                words::printable(&target.instance),
+                words::printable(&target.job)
+            );
         }
         text
-    }
+    })
 }
 
-/// Two values behind their words; `-` when neither is known.
-fn both(
-    one: &str,
-    first: Option<f64>,
-    other: &str,
-    second: Option<f64>,
-    say: fn(Option<f64>) -> String,
-) -> String {
-    if first.is_none() && second.is_none() {
-        return words::UNKNOWN.to_owned();
-    }
-    format!("{one} {}, {other} {}", say(first), say(second))
-}
-
-fn printable(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).collect()
-}
-
-fn system_text(system: &SystemMetrics) -> String {
-    let mut lines = Lines::default();
-    let cpu = &system.cpu;
-    if cpu.used_ratio.is_some() {
-        let mut text = words::percent(cpu.used_ratio);
-        if let Some(cores) = cpu.cores {
-            let _ = write!(text, " of {} cores", words::count(Some(cores)));
-        }
-        let _ = write!(
-            text,
-            " (programs {}, kernel {}; waiting for disks {})",
-            words::percent(cpu.user_ratio),
-            words::percent(cpu.system_ratio),
-            words::percent(cpu.iowait_ratio)
-        );
-        lines.add("CPU", text);
-    }
-    let load = &system.load;
-    if load.load1.is_some() {
-        let [one, five, fifteen] = [load.load1, load.load5, load.load15].map(words::count);
-        lines.add("Load", format!("{one}, {five}, {fifteen} over 1, 5, 15 minutes"));
-    }
-    lines.add(
-        "Memory",
-        words::bytes_of(system.memory.used_bytes, system.memory.total_bytes),
-    );
-    if system.swap.total_bytes.is_some_and(|total| total > 0.0) {
-        lines.add(
-            "Swap",
-            words::bytes_of(system.swap.used_bytes, system.swap.total_bytes),
-        );
-    }
-    for one in &system.file_systems {
-        let left = format!(", {} left", words::bytes(one.available_bytes));
-        let text = words::bytes_of(one.used_bytes, one.total_bytes);
-        lines.add(&format!("Space {}", printable(&one.mount_point)), text + &left);
-    }
-    for one in &system.disks {
-        let text = both(
-            "read",
-            one.read_bytes_per_second,
-            "write",
-            one.written_bytes_per_second,
-            words::rate,
-        );
-        let busy = format!(", busy {}", words::percent(one.busy_ratio));
-        lines.add(&format!("Disk {}", printable(&one.device)), text + &busy);
-    }
-    for one in &system.network {
-        let text = both(
-            "receive",
-            one.receive_bytes_per_second,
-            "transmit",
-            one.transmit_bytes_per_second,
-            words::rate,
-        );
-        lines.add(&format!("Network {}", printable(&one.device)), text);
-    }
-    let pressure = &system.pressure;
-    if pressure.cpu_ratio.is_some() {
-        let [cpu, memory, io] =
-            [pressure.cpu_ratio, pressure.memory_ratio, pressure.io_ratio].map(words::percent);
-        lines.add(
-            "Waiting",
-            format!("for CPU {cpu}, memory {memory}, disks {io} of the time"),
-        );
-    }
-    lines.add("Up", words::duration(system.uptime_seconds));
-    lines.print(&printable(&system.instance))
-}
-
-fn app_text(app: &AppMetrics) -> String {
-    let mut lines = Lines::default();
-    let replicas = if app.replicas == 1 {
-        "container"
+fn show<T: Serialize>(json: bool, value: &T, text: fn(&T) -> String) -> anyhow::Result<String> {
+    if json {
+        Ok(serde_json::to_string_pretty(value)?)
     } else {
-        "containers"
-    };
-    lines.add("Running", format!("{} {replicas}", app.replicas));
-    lines.add("CPU", cores(app.cpu_cores));
-    lines.add(
-        "Memory",
-        words::bytes_of(app.memory_working_set_bytes, app.memory_limit_bytes),
-    );
-    lines.add(
-        "Network",
-        both(
-            "receive",
-            app.receive_bytes_per_second,
-            "transmit",
-            app.transmit_bytes_per_second,
-            words::rate,
-        ),
-    );
-    lines.add(
-        "Disk",
-        both(
-            "read",
-            app.read_bytes_per_second,
-            "write",
-            app.written_bytes_per_second,
-            words::rate,
-        ),
-    );
-    lines.add("Processes", words::count(app.processes));
-    lines.add(
-        "Ended",
-        both("restarts", app.restarts, "OOM kills", app.oom_kills, words::count),
-    );
-    let text = lines.print(&title(&app.name, &app.project));
-    if app.containers.len() < 2 {
-        return text;
+        Ok(text(value))
     }
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header([
-        "CONTAINER",
-        "CPU",
-        "MEMORY",
-        "PROCESSES",
-        "RESTARTS",
-        "OOM KILLS",
-    ]);
-    for one in &app.containers {
-        table.add_row([
-            printable(&one.name),
-            words::count(one.cpu_cores),
-            words::bytes_of(one.memory_working_set_bytes, one.memory_limit_bytes),
-            words::count(one.processes),
-            words::count(one.restarts),
-            words::count(one.oom_kills),
-        ]);
-    }
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    format!("{text}\n\n{table}")
-}
-
-fn cores(value: Option<f64>) -> String {
-    match value {
-        Some(_) => format!("{} cores", words::count(value)),
-        None => words::UNKNOWN.to_owned(),
-    }
-}
-
-fn title(name: &str, project: &str) -> String {
-    if project.is_empty() {
-        printable(name)
-    } else {
-        format!("{} (project {})", printable(name), printable(project))
-    }
-}
-
-fn container_text(one: &ContainerMetrics) -> String {
-    let mut lines = Lines::default();
-    lines.add("App", printable(&one.app));
-    if !one.image.is_empty() {
-        lines.add("Image", printable(&one.image));
-    }
-    lines.add("CPU", cores(one.cpu_cores));
-    lines.add(
-        "Memory",
-        words::bytes_of(one.memory_working_set_bytes, one.memory_limit_bytes),
-    );
-    lines.add(
-        "Network",
-        both(
-            "receive",
-            one.receive_bytes_per_second,
-            "transmit",
-            one.transmit_bytes_per_second,
-            words::rate,
-        ),
-    );
-    lines.add(
-        "Disk",
-        both(
-            "read",
-            one.read_bytes_per_second,
-            "write",
-            one.written_bytes_per_second,
-            words::rate,
-        ),
-    );
-    lines.add("Processes", words::count(one.processes));
-    lines.add(
-        "Ended",
-        both("restarts", one.restarts, "OOM kills", one.oom_kills, words::count),
-    );
-    #[expect(clippy::cast_precision_loss, reason = "milliseconds are far below 2^53")]
-    let now_s = clock::now_ms() as f64 / 1000.0;
-    let since = one.started_at.filter(|at| *at > 0.0).map(|at| now_s - at);
-    lines.add("Up", words::duration(since));
-    lines.print(&title(&one.name, &one.project))
 }
 
 #[cfg(test)]
@@ -330,53 +176,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_host_reads_in_plain_words() {
-        let gb = 1024.0 * 1024.0 * 1024.0;
-        let mut system = SystemMetrics {
-            instance: "web1:9100".to_owned(),
-            uptime_seconds: Some(90_061.0),
-            ..SystemMetrics::default()
+    fn a_server_reads_with_what_is_down() {
+        let target = |instance: &str, up| TargetHealth {
+            job: "node".to_owned(),
+            instance: instance.to_owned(),
+            up,
         };
-        system.memory.used_bytes = Some(1.2 * gb);
-        system.memory.total_bytes = Some(2.0 * gb);
-        system.cpu.used_ratio = Some(0.125);
-        system.cpu.cores = Some(2.0);
-        let text = system_text(&system);
-        assert!(text.starts_with("web1:9100\n"), "{text}");
-        for words in ["Memory  1.2 of 2 GB", "12.5 % of 2 cores", "Up      1 d 1 h"] {
-            assert!(text.contains(words), "{words:?} in {text}");
-        }
-        assert!(
-            !text.contains("Swap") && !text.contains("Load"),
-            "what is not known is left out: {text}"
+        let mut one = Health {
+            ready: true,
+            version: Some("3.5.0".to_owned()),
+            targets: vec![target("a:9100", true), target("b:9100", false)],
+            ..Health::default()
+        };
+        assert_eq!(
+            health(false, "http://h", &one).unwrap(),
+            "answers, version 3.5.0; 1 of 2 targets up\n  down: b:9100 of job node"
         );
-    }
-
-    #[test]
-    fn an_app_lists_its_containers_when_there_are_more() {
-        let one = ContainerMetrics {
-            name: "web.1.x".to_owned(),
-            cpu_cores: Some(0.25),
-            ..ContainerMetrics::default()
-        };
-        let mut app = AppMetrics {
-            name: "web".to_owned(),
-            project: "shop".to_owned(),
-            replicas: 1,
-            containers: vec![one.clone()],
-            ..AppMetrics::default()
-        };
-        assert!(!app_text(&app).contains("web.1.x"));
-        app.containers.push(one.clone());
-        let text = app_text(&app);
+        one.ready = false;
+        one.reason = Some("starting".to_owned());
+        let error = health(false, "http://h", &one).unwrap_err().to_string();
         assert!(
-            text.starts_with("web (project shop)\n") && text.contains("web.1.x"),
-            "{text}"
+            error.contains("http://h") && error.contains("starting"),
+            "{error}"
         );
         assert!(
-            container_text(&one).contains("CPU  0.25 cores"),
-            "{}",
-            container_text(&one)
+            health(true, "http://h", &one)
+                .unwrap()
+                .contains("\"ready\": false")
         );
     }
 }

@@ -7,14 +7,18 @@ pub mod out;
 mod agent;
 mod config_check;
 mod doctor;
+mod history;
 mod metrics;
 mod plot;
 mod promql_test;
 mod query;
+mod server;
 mod serving;
 mod stack;
+mod summary;
 mod top;
 mod up;
+mod upstream;
 mod words;
 
 use clap::{CommandFactory, Parser, Subcommand};

@@ -24,6 +24,12 @@ pub fn line(text: &str) -> anyhow::Result<()> {
     bytes(format!("{text}\n").as_bytes())
 }
 
+/// Says something beside the result, on standard error.
+pub fn note(text: &str) {
+    // Nothing can be done when standard error is closed.
+    let _ = writeln!(io::stderr(), "masthead: {text}");
+}
+
 /// Columns of the terminal, 80 where there is none.
 #[must_use]
 pub fn width() -> usize {

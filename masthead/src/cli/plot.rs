@@ -245,6 +245,7 @@ mod tests {
         let series = Series {
             labels: vec![("job".to_owned(), "a".to_owned())],
             points,
+            ..Series::default()
         };
         let text = plot(&[series], 0, 59, 60);
         let lines: Vec<&str> = text.lines().collect();

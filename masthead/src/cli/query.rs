@@ -1,12 +1,10 @@
 //! `masthead query`: asks a Prometheus API and shows a table, a plot in the terminal, or JSON.
 
-use std::time::Duration;
-
 use clap::Args;
-use client::{Client, Series};
+use client::{Data, Histogram, Range, Series};
 use comfy_table::{CellAlignment, Table, presets};
 
-use crate::api::params::duration_ms;
+use crate::cli::server::{ServerArgs, flag_ms};
 use crate::cli::{out, plot};
 use crate::clock;
 
@@ -14,7 +12,8 @@ use crate::clock;
 #[command(after_help = "Examples:
   masthead query 'node_memory_MemAvailable_bytes'
   masthead query 'sum by (mode) (rate(node_cpu_seconds_total[1m]))' --range 1h --step 15s
-  masthead query up --json --url http://user:password@10.0.0.5:9090")]
+  masthead query up --upstream
+  masthead query up --json --url https://10.0.0.5:9090 --ca-file ca.pem --user ann --password-file ann.txt")]
 pub(super) struct QueryArgs {
     /// The PromQL expression
     expr: String,
@@ -24,70 +23,72 @@ pub(super) struct QueryArgs {
     /// Distance of the points, such as 15s; without it as many as the terminal has room for
     #[arg(long, value_name = "DURATION", requires = "range")]
     step: Option<String>,
-    /// The API to ask
-    #[arg(
-        long,
-        default_value = "http://127.0.0.1:9090",
-        env = "MASTHEAD_URL",
-        hide_env_values = true
-    )]
-    url: String,
+    #[command(flatten)]
+    server: ServerArgs,
     /// Print the answer as JSON
     #[arg(long)]
     json: bool,
-    /// Give up after so long
-    #[arg(long, default_value = "30s", value_name = "DURATION")]
-    timeout: String,
-}
-
-/// A positive duration of a flag.
-fn flag_ms(flag: &str, text: &str) -> anyhow::Result<i64> {
-    duration_ms(text)
-        .filter(|ms| *ms > 0)
-        .ok_or_else(|| anyhow::anyhow!("--{flag} {text}: not a duration; write it as 15s, 5m, 1h30m or 7d"))
 }
 
 pub(super) fn run(args: &QueryArgs) -> anyhow::Result<()> {
-    crate::install_tls_provider();
-    let timeout = Duration::from_millis(u64::try_from(flag_ms("timeout", &args.timeout)?)?);
-    let url = client::full_url(&args.url);
-    let client = Client::new(&url, timeout)?;
+    let client = args.server.client()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let Some(range) = &args.range else {
-        let series = runtime.block_on(client.query(&args.expr))?;
-        return if args.json {
-            out::line(&json(&series))
-        } else {
-            out::line(&table(&series))
-        };
+    let range = args.range()?;
+    let asked = match &range {
+        Some(range) => runtime.block_on(client.query_range(&args.expr, range)),
+        None => runtime.block_on(client.query(&args.expr)),
     };
-    let range_ms = flag_ms("range", range)?;
-    let width = out::width();
-    let step_ms = match &args.step {
-        Some(step) => flag_ms("step", step)?,
-        // One point a column of the plot, never finer than a second.
-        None => (range_ms / i64::try_from(width)?).max(1000) / 1000 * 1000,
-    };
-    let end_s = clock::now_ms() / 1000;
-    let start_s = end_s - range_ms / 1000;
-    #[expect(clippy::cast_precision_loss, reason = "a step is far below 2^53 ms")]
-    let step_s = step_ms as f64 / 1000.0;
-    let series = runtime.block_on(client.query_range(&args.expr, start_s, end_s, step_s))?;
+    let answer = asked.map_err(|error| args.server.explain(error))?;
+    for text in answer.warnings.iter().chain(&answer.infos) {
+        out::note(text);
+    }
     if args.json {
-        return out::line(&json(&series));
+        return out::line(&json(answer.data));
     }
-    if series.is_empty() {
-        return out::line(NOTHING);
+    match (answer.data, range) {
+        (Data::String(_, text), _) => out::line(&text),
+        (data, None) => out::line(&table(&data.into_series())),
+        (data, Some(range)) => {
+            let series = data.into_series();
+            if series.is_empty() {
+                return out::line(NOTHING);
+            }
+            let (start_s, end_s) = (range.start_ms() / 1000, range.end_ms() / 1000);
+            out::line(&plot::plot(&series, start_s, end_s, out::width()))
+        }
     }
-    out::line(&plot::plot(&series, start_s, end_s, width))
+}
+
+impl QueryArgs {
+    /// The range that is asked for, until now.
+    fn range(&self) -> anyhow::Result<Option<Range>> {
+        let Some(text) = &self.range else {
+            return Ok(None);
+        };
+        let range_ms = flag_ms("range", text)?;
+        let step_ms = match &self.step {
+            Some(step) => flag_ms("step", step)?,
+            // One point a column of the plot, never finer than a second.
+            None => (range_ms / i64::try_from(out::width())?).max(1000) / 1000 * 1000,
+        };
+        let end_ms = clock::now_ms() / 1000 * 1000;
+        Range::new(end_ms - range_ms, end_ms, step_ms)
+            .map(Some)
+            .map_err(|error| self.server.explain(error))
+    }
 }
 
 const NOTHING: &str = "no data: no series matched, or it has no samples in this time. `masthead query '{__name__=~\".+\"}'` lists what there is";
 
-fn json(series: &[Series]) -> String {
-    let list: Vec<_> = series
+/// A list of series, each with its values as strings; a string is one without labels.
+fn json(data: Data) -> String {
+    if let Data::String(time_s, text) = data {
+        return serde_json::json!([{ "metric": {}, "values": [[time_s, text]] }]).to_string();
+    }
+    let list: Vec<_> = data
+        .into_series()
         .iter()
         .map(|one| {
             let labels: serde_json::Map<_, _> = one
@@ -100,10 +101,28 @@ fn json(series: &[Series]) -> String {
                 .iter()
                 .map(|(t, v)| serde_json::json!([t, model::fmt_value(*v)]))
                 .collect();
-            serde_json::json!({ "metric": labels, "values": points })
+            let mut series = serde_json::json!({ "metric": labels, "values": points });
+            if !one.histograms.is_empty() {
+                series["histograms"] = one.histograms.iter().map(histogram_json).collect();
+            }
+            series
         })
         .collect();
     serde_json::Value::Array(list).to_string()
+}
+
+/// As the API writes it.
+fn histogram_json((time_s, histogram): &(f64, Histogram)) -> serde_json::Value {
+    let text = |value: f64| model::fmt_value(value).to_string();
+    let buckets: Vec<_> = histogram
+        .buckets
+        .iter()
+        .map(|one| serde_json::json!([one.boundaries, text(one.lower), text(one.upper), text(one.count)]))
+        .collect();
+    serde_json::json!([
+        time_s,
+        { "count": text(histogram.count), "sum": text(histogram.sum), "buckets": buckets }
+    ])
 }
 
 /// A series' labels as PromQL writes them.
@@ -120,16 +139,21 @@ fn table(series: &[Series]) -> String {
         .load_preset(presets::NOTHING)
         .set_header(["SERIES", "VALUE"]);
     for one in series {
-        let value = one
-            .points
-            .last()
-            .map_or_else(|| "-".to_owned(), |(_, v)| v.to_string());
-        table.add_row([name(one), value]);
+        table.add_row([name(one), value(one)]);
     }
     if let Some(column) = table.column_mut(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
     table.to_string()
+}
+
+/// The newest value; of a native histogram what sums it up.
+fn value(series: &Series) -> String {
+    match (series.points.last(), series.histograms.last()) {
+        (Some((_, value)), _) => value.to_string(),
+        (None, Some((_, histogram))) => format!("count {}, sum {}", histogram.count, histogram.sum),
+        (None, None) => "-".to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -141,9 +165,30 @@ mod tests {
         let series = Series {
             labels: vec![("job".to_owned(), "a".to_owned())],
             points: vec![(1.0, 2.5)],
+            ..Series::default()
         };
-        let text = table(&[series]);
+        let histogram = Series {
+            histograms: vec![(
+                1.0,
+                Histogram {
+                    count: 3.0,
+                    sum: 4.5,
+                    ..Histogram::default()
+                },
+            )],
+            ..Series::default()
+        };
+        let text = table(&[series, histogram.clone()]);
         assert!(text.contains("{job=\"a\"}") && text.contains("2.5"), "{text}");
+        assert!(text.contains("count 3, sum 4.5"), "{text}");
+        assert_eq!(
+            json(Data::Vector(vec![histogram])),
+            r#"[{"histograms":[[1.0,{"buckets":[],"count":"3","sum":"4.5"}]],"metric":{},"values":[]}]"#
+        );
+        assert_eq!(
+            json(Data::String(1.5, "a \"b\"".to_owned())),
+            r#"[{"metric":{},"values":[[1.5,"a \"b\""]]}]"#
+        );
         assert!(table(&[]).starts_with("no data"));
     }
 

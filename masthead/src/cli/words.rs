@@ -111,6 +111,32 @@ pub(super) fn duration(seconds: Option<f64>) -> String {
     }
 }
 
+/// Text from outside on one line, without what steers a terminal.
+pub(super) fn printable(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).collect()
+}
+
+/// `web (project shop)`
+pub(super) fn title(name: &str, project: &str) -> String {
+    if project.is_empty() {
+        printable(name)
+    } else {
+        format!("{} (project {})", printable(name), printable(project))
+    }
+}
+
+/// `3 containers ran, 1 restart`
+pub(super) fn starts(starts: client::Starts) -> Option<String> {
+    let some = |value: f64, one: &str| {
+        let many = if (value - 1.0).abs() < 0.5 { "" } else { "s" };
+        format!("{} {one}{many}", count(Some(value)))
+    };
+    let ran = starts.containers.map(|n| format!("{} ran", some(n, "container")));
+    let restarts = starts.restarts.map(|n| some(n, "restart"));
+    let parts: Vec<String> = ran.into_iter().chain(restarts).collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use super::super::disk::SmallDisk;
 use super::world::{self, World};
 use super::{CONTAINERS, Outcome, Rig, ran, wait, with_rig};
 use crate::docker::{self, IMAGE};
@@ -23,6 +24,8 @@ const STEPS: &[Step] = &[
     ("no permission for Docker", no_permission),
     ("ports in use are found before anything starts", ports_in_use),
     ("an image that cannot be pulled", no_image),
+    ("an image of another architecture", other_architecture),
+    ("a disk without room", no_room),
     ("a container, a network and a folder of somebody else", foreign),
     ("a container that exits at once shows what it said", exits_at_once),
     ("what was in the way can be adopted", adopted),
@@ -179,6 +182,45 @@ fn no_image(rig: &Rig) -> Result<()> {
         true => bail!("containers were made before their images were there: {left:?}"),
         false => rig.done("remove", &["--purge-data", "--yes"]).map(|_| ()),
     }
+}
+
+fn other_architecture(rig: &Rig) -> Result<()> {
+    let image = docker::stack::name("node-exporter")?;
+    rig.docker.cli(&["tag", image, "kept:1"])?;
+    let other = match std::env::consts::ARCH {
+        "aarch64" => "linux/amd64",
+        _ => "linux/arm64",
+    };
+    let empty = rig.folder.path().join("empty.tar");
+    shell::output(
+        Command::new("tar")
+            .args(["-c", "-T", "/dev/null", "-f"])
+            .arg(&empty),
+    )?;
+    let empty = empty.display().to_string();
+    let made = rig.docker.cli(&["import", "--platform", other, &empty, image])?;
+    let outcome = rig
+        .run("setup", &["--pull", "never"])
+        .and_then(|ran| ran.expect(1, &[image, other.trim_start_matches("linux/")]));
+    rig.docker.cli(&["tag", "kept:1", image])?;
+    rig.docker.cli(&["rmi", "kept:1", &made])?;
+    outcome?;
+    nothing_was_made(rig)
+}
+
+fn no_room(rig: &Rig) -> Result<()> {
+    let small = rig.folder.path().join("small");
+    let disk = SmallDisk::mount(&small, "4m")?;
+    let base = small.join("base").display().to_string();
+    let mut command = rig.command(&["setup", "--pull", "never", "--base-dir", &base]);
+    let outcome = ran(&mut command)?.expect(1, &[&small.display().to_string(), "free"]);
+    let is_empty = fs::read_dir(&small)?.next().is_none();
+    drop(disk);
+    outcome?;
+    if !is_empty {
+        bail!("something was made on a disk without room");
+    }
+    nothing_was_made(rig)
 }
 
 fn foreign(rig: &Rig) -> Result<()> {
