@@ -272,10 +272,9 @@ impl Client {
             text => format!("{status}: {text}"),
         };
         if answer.contains("HTTP request to an HTTPS server") {
-            return ClientError::Tls {
+            return ClientError::Scheme {
                 url: self.shown.clone(),
-                reason: "the server speaks TLS; write https://".to_owned(),
-                ca: self.ca.clone(),
+                reason: "the server speaks TLS; write https://",
             };
         }
         if status.is_server_error() {
@@ -306,12 +305,21 @@ impl Client {
             };
         }
         let error = error.without_url();
-        if let Some(reason) = tls_fault(&error) {
-            return ClientError::Tls {
-                url: self.shown.clone(),
-                reason,
-                ca: self.ca.clone(),
-            };
+        match tls_fault(&error) {
+            Some(rustls::Error::InvalidMessage(_)) => {
+                return ClientError::Scheme {
+                    url: self.shown.clone(),
+                    reason: "the server does not speak TLS; write http://",
+                };
+            }
+            Some(fault) => {
+                return ClientError::Tls {
+                    url: self.shown.clone(),
+                    reason: tls_text(fault),
+                    ca: self.ca.clone(),
+                };
+            }
+            None => {}
         }
         ClientError::Connect {
             url: self.shown.clone(),
@@ -320,22 +328,25 @@ impl Client {
     }
 }
 
-/// What TLS says among the causes of an error, in words for those who set it up.
-fn tls_fault(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+/// What TLS says among the causes of an error.
+fn tls_fault<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
     if let Some(fault) = error.downcast_ref::<rustls::Error>() {
-        return Some(match fault {
-            rustls::Error::InvalidMessage(_) => "the server does not speak TLS; write http://".to_owned(),
-            rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer) => {
-                "the server's certificate was issued by somebody who is not trusted".to_owned()
-            }
-            other => innermost(other),
-        });
+        return Some(fault);
     }
     // What an I/O error wraps is not among its causes: those begin behind it.
-    let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-    match wrapped {
+    match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
         Some(inner) => tls_fault(inner),
         None => tls_fault(error.source()?),
+    }
+}
+
+/// In words for those who set it up.
+fn tls_text(fault: &rustls::Error) -> String {
+    match fault {
+        rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer) => {
+            "the server's certificate was issued by somebody who is not trusted".to_owned()
+        }
+        other => innermost(other),
     }
 }
 

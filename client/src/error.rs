@@ -47,12 +47,20 @@ pub enum ClientError {
         /// How long it was waited for.
         seconds: f64,
     },
-    /// The server could not be trusted, or does not speak TLS.
+    /// The address has the wrong one of `http` and `https`.
+    #[error("{url}: {reason}")]
+    Scheme {
+        /// Where.
+        url: String,
+        /// What the server speaks, and how the address is to be written.
+        reason: &'static str,
+    },
+    /// The server could not be trusted.
     #[error("TLS with {url}: {reason}{}", trust_text(ca.as_ref()))]
     Tls {
         /// Where.
         url: String,
-        /// What is wrong with the certificate, or with the conversation.
+        /// What is wrong with the certificate.
         reason: String,
         /// The file whose certificates are trusted; `None` stands for the machine's own.
         ca: Option<PathBuf>,

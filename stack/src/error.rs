@@ -230,9 +230,16 @@ fn file_cure(error: &io::Error) -> &'static str {
     }
 }
 
+/// Steps that a text names one by one.
+const SAID_STEPS: usize = 4;
+
 fn progress(done: &[String], left: &[String]) -> String {
     let said = |steps: &[String]| match steps {
         [] => "nothing".to_owned(),
+        [first @ .., _, _] if first.len() >= SAID_STEPS => {
+            let said = steps.get(..SAID_STEPS).unwrap_or_default().join(", ");
+            format!("{said} and {} more", steps.len() - SAID_STEPS)
+        }
         steps => steps.join(", "),
     };
     format!(

@@ -180,7 +180,7 @@ impl Prometheus {
             let response = sender
                 .send_request(request)
                 .await
-                .map_err(|error| self.failed(path, &error))?;
+                .map_err(|error| self.broken(path, &error))?;
             let status = response.status().as_u16();
             let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES)
                 .collect()
@@ -193,6 +193,15 @@ impl Prometheus {
         tokio::select! {
             done = &mut answer => done,
             _ended = connection => answer.await,
+        }
+    }
+
+    /// hyper's own words leave out what the system said.
+    fn broken(&self, path: &str, error: &hyper::Error) -> StackError {
+        use std::error::Error as _;
+        match error.source() {
+            Some(cause) => self.failed(path, &format!("{error}: {cause}")),
+            None => self.failed(path, error),
         }
     }
 

@@ -80,7 +80,10 @@ pub(crate) async fn containers(
 fn judge(container: &Inspected, restarts: i64) -> Verdict {
     let failed_again = container.restarts > restarts;
     match container.state {
-        State::Running if failed_again => Verdict::Bad(ending(container)),
+        // Of a container that runs the engine keeps no exit code.
+        State::Running if failed_again => {
+            Verdict::Bad("ends right after its start, again and again".to_owned())
+        }
         State::Running => match container.health {
             Health::None | Health::Healthy => Verdict::Well,
             Health::Starting => Verdict::Wait,
@@ -275,7 +278,7 @@ mod tests {
             (|c| c.health = Health::Starting, "wait"),
             (|c| c.state = State::Created, "wait"),
             // It runs again, for the moment.
-            (|c| (c.restarts, c.exit_code) = (5, 2), "ended with code 2"),
+            (|c| c.restarts = 5, "ends right after its start, again and again"),
             (
                 |c| (c.state, c.exit_code) = (State::Restarting, 1),
                 "ended with code 1",

@@ -142,7 +142,7 @@ fn table(title: &str, range: &Range, rows: &[Row<'_>]) -> String {
             say(column.mean()),
             say(column.max()),
             say(column.last()),
-            spark(column),
+            spark(column, *say),
         ]);
     }
     for column in table.column_iter_mut().skip(1).take(4) {
@@ -157,13 +157,15 @@ fn table(title: &str, range: &Range, rows: &[Row<'_>]) -> String {
     )
 }
 
-/// The course of a column in blocks; a place without values is empty. The line starts at 0 unless the values lie far above it.
-fn spark(column: &Column) -> String {
+/// The course of a column in blocks; a place without values is empty. The line starts at 0 unless the values lie far above it, and is
+/// flat where all values are said in the same words.
+fn spark(column: &Column, say: Say) -> String {
     let (Some(low), Some(high)) = (column.min(), column.max()) else {
         return String::new();
     };
     let low = if low > 0.0 && low < high / 2.0 { 0.0 } else { low };
-    let span = high - low;
+    let is_flat = say(column.min()) == say(column.max());
+    let span = if is_flat { 0.0 } else { high - low };
     let count = column.0.len();
     let width = count.min(SPARK_CHARS);
     (0..width)
@@ -191,13 +193,17 @@ mod tests {
     #[test]
     fn a_course_is_drawn_in_blocks() {
         let column = |values: &[f64]| Column(values.iter().map(|v| Some(*v)).collect());
-        assert_eq!(spark(&column(&[0.0, 1.0, 2.0, 4.0])), "▁▃▅█");
-        assert_eq!(spark(&column(&[100.0, 101.0])), "▁█");
-        assert_eq!(spark(&column(&[3.0, 3.0])), "▁▁");
-        assert_eq!(spark(&Column(vec![Some(0.0), None, Some(1.0)])), "▁ █");
-        assert_eq!(spark(&Column(vec![None])), "");
+        assert_eq!(spark(&column(&[0.0, 1.0, 2.0, 4.0]), words::count), "▁▃▅█");
+        assert_eq!(spark(&column(&[100.0, 101.0]), words::count), "▁█");
+        assert_eq!(spark(&column(&[3.0, 3.0]), words::count), "▁▁");
+        assert_eq!(
+            spark(&Column(vec![Some(0.0), None, Some(1.0)]), words::count),
+            "▁ █"
+        );
+        assert_eq!(spark(&Column(vec![None]), words::count), "");
+        assert_eq!(spark(&column(&[0.0, 0.00001]), words::percent), "▁▁");
         let long: Vec<f64> = (0..1000).map(f64::from).collect();
-        assert_eq!(spark(&column(&long)).chars().count(), SPARK_CHARS);
+        assert_eq!(spark(&column(&long), words::count).chars().count(), SPARK_CHARS);
     }
 
     #[test]

@@ -22,10 +22,10 @@ const LEAST_STEP_MS: i64 = 15_000;
   masthead metrics container db --json
   masthead metrics app shop-web --range 24h          smallest, mean, largest, newest, and the course
   masthead metrics system --upstream                 from the stack of `masthead setup`
-  masthead metrics system --host web2 --url https://prometheus:9090 --user ann --password-file ann.txt
+  masthead metrics health --url https://prometheus:9090 --user ann --password-file ann.txt
 
-Any Prometheus will do that has node_exporter and cAdvisor among its targets. Rates are means over 5 minutes,
-or over the step where that is longer.")]
+Any Prometheus will do that has node_exporter and cAdvisor among its targets. Rates are means over
+5 minutes, or over the step where that is longer.")]
 pub(super) struct MetricsArgs {
     #[command(subcommand)]
     of: Of,

@@ -133,7 +133,16 @@ fn state(name: &str, seen: &Inspected) -> Finding {
             Health::Healthy => Finding::ok(name, format!("{} runs and is healthy", seen.image)),
             Health::None => Finding::ok(name, format!("{} runs", seen.image)),
             Health::Starting => {
-                Finding::new(name, Level::Warning, "it is starting", "look again in a moment")
+                let text = match seen.restarts {
+                    0 => "it is starting".to_owned(),
+                    times => format!("it is starting; the engine has restarted it {times} times"),
+                };
+                Finding::new(
+                    name,
+                    Level::Warning,
+                    text,
+                    format!("look again in a moment; masthead logs {name}"),
+                )
             }
             Health::Unhealthy => Finding::problem(
                 name,

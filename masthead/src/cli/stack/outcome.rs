@@ -76,9 +76,10 @@ where
         .enable_all()
         .build()?;
     let ended = runtime.block_on(async {
+        let interruption = interruption()?;
         tokio::select! {
             ended = work => ended,
-            interrupted = interruption() => Err(interrupted),
+            interrupted = interruption => Err(interrupted),
         }
     });
     // File work that was begun is waited for here.
@@ -105,17 +106,17 @@ where
     }
 }
 
-async fn interruption() -> anyhow::Error {
-    let interrupted = tokio::signal::ctrl_c();
-    let Ok(mut ended) = signal(SignalKind::terminate()) else {
-        let _heard = interrupted.await;
-        return Interrupted.into();
-    };
-    tokio::select! {
-        _heard = interrupted => {}
-        _heard = ended.recv() => {}
-    }
-    Interrupted.into()
+/// Listens from when it is called, not only from when it is awaited.
+fn interruption() -> anyhow::Result<impl Future<Output = anyhow::Error>> {
+    let mut interrupted = signal(SignalKind::interrupt())?;
+    let mut ended = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _heard = interrupted.recv() => {}
+            _heard = ended.recv() => {}
+        }
+        Interrupted.into()
+    })
 }
 
 /// `ok` first, then the fields, `error` last.
@@ -188,8 +189,6 @@ mod tests {
     fn a_command_that_is_interrupted_says_so() {
         let progress = Progress::new();
         let ended = run_to_end(false, &progress, async {
-            // By then somebody listens for it.
-            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
             rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TERM)?;
             std::future::pending::<()>().await;
             Ok(Outcome::done("", json!({})))
