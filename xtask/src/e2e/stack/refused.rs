@@ -188,20 +188,35 @@ fn other_architecture(rig: &Rig) -> Result<()> {
     let image = docker::stack::name("node-exporter")?;
     rig.docker.cli(&["tag", image, "kept:1"])?;
     let other = match std::env::consts::ARCH {
-        "aarch64" => "linux/amd64",
-        _ => "linux/arm64",
+        "aarch64" => "amd64",
+        _ => "arm64",
     };
-    let empty = rig.folder.path().join("empty.tar");
+    let folder = rig.folder.path().join("foreign-image");
+    fs::create_dir(&folder)?;
+    // An image without layers, in the form of `docker save`.
+    let config = format!(
+        r#"{{"architecture":"{other}","os":"linux","config":{{"Cmd":["x"]}},"rootfs":{{"type":"layers","diff_ids":[]}}}}"#
+    );
+    fs::write(folder.join("config.json"), config)?;
+    let manifest = format!(r#"[{{"Config":"config.json","RepoTags":["{image}"],"Layers":[]}}]"#);
+    fs::write(folder.join("manifest.json"), manifest)?;
+    let file = rig.folder.path().join("foreign-image.tar");
     shell::output(
         Command::new("tar")
-            .args(["-c", "-T", "/dev/null", "-f"])
-            .arg(&empty),
+            .arg("-C")
+            .arg(&folder)
+            .arg("-cf")
+            .arg(&file)
+            .args(["config.json", "manifest.json"]),
     )?;
-    let empty = empty.display().to_string();
-    let made = rig.docker.cli(&["import", "--platform", other, &empty, image])?;
+    rig.docker
+        .cli(&["load", "--input", &file.display().to_string()])?;
+    let made = rig
+        .docker
+        .cli(&["image", "inspect", "--format", "{{.Id}}", image])?;
     let outcome = rig
         .run("setup", &["--pull", "never"])
-        .and_then(|ran| ran.expect(1, &[image, other.trim_start_matches("linux/")]));
+        .and_then(|ran| ran.expect(1, &[image, other]));
     rig.docker.cli(&["tag", "kept:1", image])?;
     rig.docker.cli(&["rmi", "kept:1", &made])?;
     outcome?;
