@@ -209,7 +209,8 @@ mod tests {
     async fn a_folder_is_foreign_when_it_holds_something_that_is_not_ours() {
         let file =
             |name: &'static str| move |base: &Path| std::fs::write(base.join(name), "x").expect("file");
-        let cases: [(&str, Box<dyn Fn(&Path)>, bool); 6] = [
+        type Fill = Box<dyn Fn(&Path)>;
+        let cases: [(&str, Fill, bool); 6] = [
             ("nothing", Box::new(|_: &Path| {}), false),
             ("a file", Box::new(file("prometheus.yml")), true),
             ("our mark", Box::new(file("masthead-stack.json")), false),

@@ -311,6 +311,13 @@ fn adopted(rig: &Rig) -> Result<()> {
     if fs::read_to_string(rig.base().join("notes.txt"))? != "mine\n" {
         bail!("a file that is not in the way was touched");
     }
+    let kept = fs::read_dir(rig.base())?
+        .flatten()
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with("prometheus.yml"))
+        .any(|entry| fs::read_to_string(entry.path()).is_ok_and(|text| text == "mine\n"));
+    if !kept {
+        bail!("the file that was replaced is kept nowhere");
+    }
     Ok(())
 }
 
