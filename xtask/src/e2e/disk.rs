@@ -14,14 +14,15 @@ use crate::server::{self, Server, TempDir};
 use crate::shell;
 
 /// A small disk in memory, unmounted when it goes out of scope.
-struct SmallDisk<'a>(&'a Path);
+pub(super) struct SmallDisk<'a>(&'a Path);
 
 impl<'a> SmallDisk<'a> {
-    fn mount(at: &'a Path) -> Result<Self> {
+    /// One of this size, as `mount` has it.
+    pub(super) fn mount(at: &'a Path, size: &str) -> Result<Self> {
         fs::create_dir_all(at)?;
         shell::output(
             Command::new("mount")
-                .args(["-t", "tmpfs", "-o", "size=100m", "tmpfs"])
+                .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
                 .arg(at),
         )?;
         Ok(Self(at))
@@ -44,7 +45,7 @@ pub(super) fn full() -> Result<Outcome> {
             "mounting a small disk needs root: run the tests as root"
         )));
     }
-    let disk = match SmallDisk::mount(&place) {
+    let disk = match SmallDisk::mount(&place, "100m") {
         Ok(disk) => disk,
         Err(why) => return Ok(Outcome::Missing(why.context("a tmpfs cannot be mounted here"))),
     };

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use super::world::{self, World};
-use super::{CONTAINERS, Outcome, Rig, promtool, wait, with_rig};
+use super::{CONTAINERS, Outcome, Rig, promtool, ran, wait, with_rig};
 use crate::docker::shop::compose_labels;
 use crate::shell;
 
@@ -28,10 +28,19 @@ const STEPS: &[Step] = &[
     ("containers have their figures, app and project", containers),
     ("a second setup does nothing, and has no new passwords", second),
     ("check and status find it well", well),
+    ("queries and summaries go through --upstream", upstream),
     ("logs are those of the component", logs),
     (
         "a user's own scrape configuration and rules are taken and kept",
         own_configuration,
+    ),
+    (
+        "a rule that is wrong is named, and mended it is taken",
+        wrong_rule,
+    ),
+    (
+        "a firewall before node_exporter is named with what mends it",
+        firewall,
     ),
     ("a changed scrape interval is a reload of Prometheus", interval),
     (
@@ -195,17 +204,6 @@ fn owners(rig: &Rig) -> Result<()> {
 }
 
 fn host(rig: &Rig) -> Result<()> {
-    let meminfo = fs::read_to_string("/proc/meminfo")?;
-    let total = meminfo
-        .lines()
-        .find_map(|line| {
-            line.strip_prefix("MemTotal:")?
-                .split_whitespace()
-                .next()?
-                .parse::<f64>()
-                .ok()
-        })
-        .context("no MemTotal")?;
     let stat = fs::read_to_string("/proc/stat")?;
     let booted = stat
         .lines()
@@ -217,7 +215,7 @@ fn host(rig: &Rig) -> Result<()> {
         .filter_map(|word| word.parse::<f64>().ok())
         .product();
     for (promql, want) in [
-        ("node_memory_MemTotal_bytes", total * 1024.0),
+        ("node_memory_MemTotal_bytes", memory_total()?),
         ("node_boot_time_seconds", booted),
         ("max(node_filesystem_size_bytes{mountpoint=\"/\"})", size),
         // The bridge of the stack is an interface of the host: of a container's own network it would not be seen.
@@ -315,6 +313,104 @@ fn well(rig: &Rig) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The client's commands find the stack by its base directory.
+fn upstream(rig: &Rig) -> Result<()> {
+    let base = rig.base().display().to_string();
+    let asked = |words: &[&str]| -> Result<String> {
+        let ran = ran(&mut rig.command(&[words, &["--base-dir", &base, "--json"]].concat()))?;
+        ran.expect(0, &[])
+            .with_context(|| format!("masthead {words:?}"))?;
+        Ok(ran.out)
+    };
+    let up: Value = serde_json::from_str(&asked(&["query", "--upstream", "sum(up)"])?)?;
+    if !up.to_string().contains("\"3\"") {
+        bail!("the sum of three targets that are up is wanted: {up}");
+    }
+    let system: Value = serde_json::from_str(&asked(&["metrics", "system", "--upstream"])?)?;
+    let total = memory_total()?;
+    if system["memory"]["totalBytes"].as_f64() != Some(total)
+        && !system.to_string().contains(&total.to_string())
+    {
+        bail!("{total} bytes of memory are wanted in {system}");
+    }
+    for (what, name) in [
+        ("app", "shop-web"),
+        ("app", "stacked_api"),
+        ("container", "shop-web-1"),
+    ] {
+        let text = asked(&["metrics", what, name, "--upstream"])?;
+        if !text.contains("memoryWorkingSetBytes") {
+            bail!("the memory of {what} {name} is wanted: {text}");
+        }
+    }
+    let health = asked(&["metrics", "health", "--upstream"])?;
+    let nothing = rig.folder.path().display().to_string();
+    ran(&mut rig.command(&["query", "up", "--base-dir", &nothing]))?.expect(1, &["masthead setup"])?;
+    match health.contains("true") {
+        true => Ok(()),
+        false => bail!("not healthy: {health}"),
+    }
+}
+
+fn memory_total() -> Result<f64> {
+    let meminfo = fs::read_to_string("/proc/meminfo")?;
+    let kib: f64 = meminfo
+        .lines()
+        .find_map(|line| {
+            line.strip_prefix("MemTotal:")?
+                .split_whitespace()
+                .next()?
+                .parse()
+                .ok()
+        })
+        .context("no MemTotal")?;
+    Ok(kib * 1024.0)
+}
+
+/// A rule with a mistake keeps Prometheus from starting: its log says which, and so do we.
+fn wrong_rule(rig: &Rig) -> Result<()> {
+    let file = rig.base().join("rules/wrong.yml");
+    fs::write(
+        &file,
+        "groups: [{name: wrong, rules: [{record: wrong, expr: 'sum('}]}]\n",
+    )?;
+    rig.run("check", &[])?.expect(3, &["wrong.yml"])?;
+    rig.run("restart", &["prometheus"])?
+        .expect(1, &["masthead-prometheus", "wrong.yml"])?;
+    rig.run("setup", &[])?.expect(1, &["wrong.yml"])?;
+    fs::remove_file(&file)?;
+    rig.done("setup", &[])?;
+    targets_are_up(rig)?;
+    rig.is_settled()
+}
+
+/// A host that drops what no rule accepts, as ufw makes it.
+fn firewall(rig: &Rig) -> Result<()> {
+    let iptables = |rules: &[&str]| -> Result<()> {
+        for rule in rules {
+            let words: Vec<&str> = rule.split(' ').collect();
+            shell::output(rig.docker.inside("iptables").args(words))?;
+        }
+        Ok(())
+    };
+    iptables(&[
+        "-A INPUT -i lo -j ACCEPT",
+        "-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+        "-P INPUT DROP",
+    ])?;
+    // Connections that are kept open between scrapes were established before.
+    rig.docker.cli(&["restart", "masthead-node-exporter"])?;
+    rig.wait_for("up{job=\"node-exporter\"} == 0")?;
+    let mend = "-I INPUT -i masthead0 -p tcp --dport 9100 -j ACCEPT";
+    rig.run("check", &[])?
+        .expect(3, &["-P INPUT DROP", &format!("iptables {mend}")])?;
+    rig.run("setup", &[])?.expect(1, &["node-exporter", mend])?;
+    iptables(&[mend])?;
+    rig.wait_for("up{job=\"node-exporter\"} == 1")?;
+    rig.done("check", &[])?;
+    iptables(&["-P INPUT ACCEPT", "-F INPUT"])
 }
 
 fn logs(rig: &Rig) -> Result<()> {

@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use super::super::disk::SmallDisk;
 use super::world::{self, World};
 use super::{CONTAINERS, Outcome, Rig, ran, wait, with_rig};
 use crate::docker::{self, IMAGE};
@@ -23,6 +24,8 @@ const STEPS: &[Step] = &[
     ("no permission for Docker", no_permission),
     ("ports in use are found before anything starts", ports_in_use),
     ("an image that cannot be pulled", no_image),
+    ("an image of another architecture", other_architecture),
+    ("a disk without room", no_room),
     ("a container, a network and a folder of somebody else", foreign),
     ("a container that exits at once shows what it said", exits_at_once),
     ("what was in the way can be adopted", adopted),
@@ -181,6 +184,60 @@ fn no_image(rig: &Rig) -> Result<()> {
     }
 }
 
+fn other_architecture(rig: &Rig) -> Result<()> {
+    let image = docker::stack::name("node-exporter")?;
+    rig.docker.cli(&["tag", image, "kept:1"])?;
+    let other = match std::env::consts::ARCH {
+        "aarch64" => "amd64",
+        _ => "arm64",
+    };
+    let folder = rig.folder.path().join("foreign-image");
+    fs::create_dir(&folder)?;
+    // An image without layers, in the form of `docker save`.
+    let config = format!(
+        r#"{{"architecture":"{other}","os":"linux","config":{{"Cmd":["x"]}},"rootfs":{{"type":"layers","diff_ids":[]}}}}"#
+    );
+    fs::write(folder.join("config.json"), config)?;
+    let manifest = format!(r#"[{{"Config":"config.json","RepoTags":["{image}"],"Layers":[]}}]"#);
+    fs::write(folder.join("manifest.json"), manifest)?;
+    let file = rig.folder.path().join("foreign-image.tar");
+    shell::output(
+        Command::new("tar")
+            .arg("-C")
+            .arg(&folder)
+            .arg("-cf")
+            .arg(&file)
+            .args(["config.json", "manifest.json"]),
+    )?;
+    rig.docker
+        .cli(&["load", "--input", &file.display().to_string()])?;
+    let made = rig
+        .docker
+        .cli(&["image", "inspect", "--format", "{{.Id}}", image])?;
+    let outcome = rig
+        .run("setup", &["--pull", "never"])
+        .and_then(|ran| ran.expect(1, &[image, other]));
+    rig.docker.cli(&["tag", "kept:1", image])?;
+    rig.docker.cli(&["rmi", "kept:1", &made])?;
+    outcome?;
+    nothing_was_made(rig)
+}
+
+fn no_room(rig: &Rig) -> Result<()> {
+    let small = rig.folder.path().join("small");
+    let disk = SmallDisk::mount(&small, "4m")?;
+    let base = small.join("base").display().to_string();
+    let mut command = rig.command(&["setup", "--pull", "never", "--base-dir", &base]);
+    let outcome = ran(&mut command)?.expect(1, &[&small.display().to_string(), "free"]);
+    let is_empty = fs::read_dir(&small)?.next().is_none();
+    drop(disk);
+    outcome?;
+    if !is_empty {
+        bail!("something was made on a disk without room");
+    }
+    nothing_was_made(rig)
+}
+
 fn foreign(rig: &Rig) -> Result<()> {
     let file = rig.base().join("prometheus.yml");
     let _gone = fs::remove_dir_all(rig.base());
@@ -253,6 +310,13 @@ fn adopted(rig: &Rig) -> Result<()> {
     rig.is_settled()?;
     if fs::read_to_string(rig.base().join("notes.txt"))? != "mine\n" {
         bail!("a file that is not in the way was touched");
+    }
+    let kept = fs::read_dir(rig.base())?
+        .flatten()
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with("prometheus.yml"))
+        .any(|entry| fs::read_to_string(entry.path()).is_ok_and(|text| text == "mine\n"));
+    if !kept {
+        bail!("the file that was replaced is kept nowhere");
     }
     Ok(())
 }
