@@ -10,6 +10,7 @@
 )]
 
 mod bench;
+mod debian;
 mod differential;
 mod docker;
 mod docs;
