@@ -5,6 +5,7 @@
 
 pub(crate) mod containers;
 mod disk;
+mod dist;
 mod grafana;
 mod host;
 pub(crate) mod kill;
@@ -104,6 +105,14 @@ const CASES: &[Case] = &[
         "a request from another site that changes something is refused",
         refused::cross_site
     ),
+    Case {
+        name: "a release unpacks to a program with completions, manual pages and a unit",
+        run: dist::tarball,
+    },
+    Case {
+        name: "the image runs as documented and sees the host",
+        run: dist::image,
+    },
     Case {
         name: "host metrics equal node_exporter's",
         run: host::beside_node_exporter,

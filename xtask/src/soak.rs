@@ -2,6 +2,7 @@
 //! the date and the commit, to `docs/soak.md`.
 
 mod cgroup_v2;
+mod dist;
 
 use std::fs;
 use std::io::Write;
@@ -41,6 +42,11 @@ const PROOFS: &[Proof] = &[
         name: "cgroup-v2",
         about: "real containers on cgroup v2 under qemu, both drivers",
         run: cgroup_v2::run,
+    },
+    Proof {
+        name: "dist",
+        about: "the release on Debian 11, 12 and 13, as a service of their systemd",
+        run: dist::run,
     },
     Proof {
         name: "deny",

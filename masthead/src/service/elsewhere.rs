@@ -5,7 +5,7 @@ pub const DOCKER_RUN: &str = "\
 docker run --detach --name masthead --restart unless-stopped \\
   --network host --pid host --read-only \\
   --cap-drop ALL --cap-add DAC_READ_SEARCH --cap-add SYS_PTRACE \\
-  --security-opt no-new-privileges --security-opt apparmor=unconfined \\
+  --security-opt no-new-privileges \\
   --volume /:/host:ro,rslave --volume /proc:/host/proc:ro --volume /sys:/host/sys:ro \\
   --volume /var/run:/var/run:ro --volume masthead:/var/lib/masthead \\
   masthead:@VERSION@";
