@@ -49,6 +49,11 @@ const PROOFS: &[Proof] = &[
         run: dist::run,
     },
     Proof {
+        name: "service",
+        about: "the service on a whole machine under qemu, beside a real engine",
+        run: dist::in_machine,
+    },
+    Proof {
         name: "deny",
         about: "licences, bans and duplicates of the dependencies",
         run: deny,

@@ -279,21 +279,40 @@ fn no_systemd(command: &[String], json: bool) -> anyhow::Result<()> {
     anyhow::bail!("installing the service: systemd does not run this machine; nothing was changed")
 }
 
+/// Is the service ready?
+#[derive(Debug, PartialEq, Eq)]
+enum Ready {
+    /// It answers there.
+    At(String),
+    /// It has told systemd so; its address is in the data folder, which is for root.
+    Told,
+    No,
+}
+
+impl Ready {
+    fn of(observed: &Observed, places: &Places) -> Self {
+        match health::ready(&places.data_dir) {
+            Ok(user) if user.pid == observed.systemd.pid => Self::At(user.url),
+            Err(_) if !rustix::process::geteuid().is_root() && observed.systemd.active == "active" => {
+                Self::Told
+            }
+            Ok(_) | Err(_) => Self::No,
+        }
+    }
+}
+
 fn status(as_json: bool, places: &Places) -> anyhow::Result<()> {
     let (text, value, code) = if observe::has_systemd(places) {
         let observed = observe::observe(places)?;
-        let ready = health::ready(&places.data_dir)
-            .ok()
-            .filter(|user| user.pid == observed.systemd.pid);
-        let url = ready.map(|user| user.url);
-        let code = match (&observed.unit, &url) {
+        let ready = Ready::of(&observed, places);
+        let code = match (&observed.unit, &ready) {
             (Found::Absent, _) => EXIT_NOT_INSTALLED,
-            (_, Some(_)) => 0,
-            (_, None) => EXIT_NOT_RUNNING,
+            (_, Ready::At(_) | Ready::Told) => 0,
+            (_, Ready::No) => EXIT_NOT_RUNNING,
         };
         (
-            status_text(&observed, url.as_deref(), places),
-            status_json(&observed, url.as_deref(), places),
+            status_text(&observed, &ready, places),
+            status_json(&observed, &ready, places),
             code,
         )
     } else {
@@ -320,7 +339,7 @@ fn unit_word(unit: &Found) -> &'static str {
     }
 }
 
-fn status_text(observed: &Observed, url: Option<&str>, places: &Places) -> String {
+fn status_text(observed: &Observed, ready: &Ready, places: &Places) -> String {
     let systemd = &observed.systemd;
     let unit = match &observed.unit {
         Found::Absent => "not installed".to_owned(),
@@ -379,17 +398,18 @@ fn status_text(observed: &Observed, url: Option<&str>, places: &Places) -> Strin
             "\n          it runs another program than the one installed: `systemctl restart masthead`",
         );
     }
-    match url {
-        Some(url) => {
+    match ready {
+        Ready::At(url) => {
             let _ = write!(text, "\nready     {url}/");
         }
-        None => text.push_str("\nready     no; `journalctl -u masthead` says why"),
+        Ready::Told => text.push_str("\nready     yes, says systemd; root sees the address"),
+        Ready::No => text.push_str("\nready     no; `journalctl -u masthead` says why"),
     }
     let _ = write!(text, "\ndata      {}", places.data_dir.display());
     text
 }
 
-fn status_json(observed: &Observed, url: Option<&str>, places: &Places) -> serde_json::Value {
+fn status_json(observed: &Observed, ready: &Ready, places: &Places) -> serde_json::Value {
     let systemd = &observed.systemd;
     let options = match &observed.unit {
         Found::Ours { options, .. } => options.words(),
@@ -400,11 +420,15 @@ fn status_json(observed: &Observed, url: Option<&str>, places: &Places) -> serde
         observe::Binary::Other(version) => Some(version.as_str()),
         observe::Binary::Absent | observe::Binary::Foreign => None,
     };
+    let url = match ready {
+        Ready::At(url) => Some(url),
+        Ready::Told | Ready::No => None,
+    };
     json!({
         "systemd": true, "unit": unit_word(&observed.unit), "unitFile": places.unit, "program": places.binary,
         "version": version, "options": options, "dropIns": systemd.drop_ins, "enabled": systemd.enabled,
         "active": systemd.active, "sub": systemd.sub, "result": systemd.result, "restarts": systemd.restarts,
-        "pid": systemd.pid, "ready": url.is_some(), "url": url, "dataDir": places.data_dir,
+        "pid": systemd.pid, "ready": *ready != Ready::No, "url": url, "dataDir": places.data_dir,
     })
 }
 
@@ -449,7 +473,7 @@ mod tests {
             },
         };
         let places = Places::default();
-        let text = status_text(&observed, None, &places);
+        let text = status_text(&observed, &Ready::No, &places);
         for want in [
             "version 0.0.1",
             "options   --insecure",
@@ -459,8 +483,8 @@ mod tests {
         ] {
             assert!(text.contains(want), "{want} in\n{text}");
         }
-        assert_eq!(status_json(&observed, None, &places)["ready"], false);
+        assert_eq!(status_json(&observed, &Ready::No, &places)["ready"], false);
         observed.unit = Found::Absent;
-        assert!(status_text(&observed, None, &places).starts_with("unit      not installed"));
+        assert!(status_text(&observed, &Ready::No, &places).starts_with("unit      not installed"));
     }
 }

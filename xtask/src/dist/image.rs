@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -136,6 +137,8 @@ pub(super) fn fill(binary: &Path, libraries: &Libraries, context: &Path) -> Resu
     for place in ["host", "var/run", "tmp"] {
         fs::create_dir_all(root.join(place))?;
     }
+    // Podman's socket is looked for under the newer name of the same folder.
+    symlink("var/run", root.join("run")).context("cannot link run")?;
     Ok(())
 }
 

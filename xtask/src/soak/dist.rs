@@ -1,5 +1,6 @@
 //! `cargo xtask soak dist`: the release on Debian 11, 12 and 13. `tests/systemd-root.sh` boots the systemd of each in namespaces and runs
 //! `masthead service` through its life there; the transcript becomes `docs/soak-dist.md`.
+//! `cargo xtask soak service` does the same on a whole machine, which qemu emulates, beside a real engine.
 
 use std::fs;
 use std::process::Command;
@@ -31,11 +32,7 @@ pub(super) fn run() -> Result<String> {
         let mut command = Command::new(shell::root().join("tests/systemd-root.sh"));
         command.args([suite, mirror.mirror()]).arg(&folder).arg(&binary);
         let streamed = shell::stream(&mut command, |_| true)?;
-        let total = streamed
-            .text
-            .lines()
-            .rev()
-            .find_map(|line| line.split_once("===== ").map(|(_, total)| total.to_string()))
+        let total = total(&streamed.text)
             .with_context(|| format!("the run on {suite} did not come to its end; see what it printed"))?;
         if !streamed.success {
             failed.push(*suite);
@@ -49,6 +46,25 @@ pub(super) fn run() -> Result<String> {
         bail!("{totals}: see {DOCUMENT}");
     }
     Ok(format!("{totals}: `{DOCUMENT}`"))
+}
+
+/// The binary at hand, on a booted Debian 12 with Docker; gives the line with the total.
+pub(super) fn in_machine() -> Result<String> {
+    let mut command = Command::new(shell::root().join("tests/qemu-cgroup-v2.sh"));
+    command.arg("service").arg(shell::release_binary());
+    let streamed = shell::stream(&mut command, |_| true)?;
+    let total = total(&streamed.text).context("the run did not come to its end; see what it printed")?;
+    if !streamed.success {
+        bail!("{total}");
+    }
+    Ok(total)
+}
+
+/// What the last line of a whole run says.
+fn total(text: &str) -> Option<String> {
+    text.lines()
+        .rev()
+        .find_map(|line| line.split_once("===== ").map(|(_, total)| total.to_string()))
 }
 
 fn write_document(totals: &[String], transcript: &str, release: &dist::Release) -> Result<()> {
