@@ -2,6 +2,7 @@
 # Masthead on a real cgroup v2 system: Debian with its cloud kernel, systemd and Docker, booted under qemu.
 #
 #   tests/qemu-cgroup-v2.sh check target/release/masthead     runs it inside against real containers, both cgroup drivers in turn
+#   tests/qemu-cgroup-v2.sh service target/release/masthead   takes `masthead service` through its life there, beside a real engine
 #   tests/qemu-cgroup-v2.sh record DIR                        records both trees as fixtures: DIR/cgroup-v2-{systemd,cgroupfs}.txt
 #   tests/qemu-cgroup-v2.sh clean                             deletes the system that the first use built
 #
@@ -128,6 +129,24 @@ check)
     boot "$WORK/in" "$WORK/out"
     [ "$(cat "$WORK/out/failed" 2>/dev/null)" = 0 ] || die "not every check held"
     ;;
+service)
+    [ -x "${2:-}" ] || die "say which masthead: $0 service target/release/masthead"
+    build
+    rm -rf "$WORK/in"
+    mkdir -p "$WORK/in"
+    cp "$HERE"/service/*.sh "$HERE"/cgroup-v2/engine.sh "$WORK/in/"
+    cp "$2" "$WORK/in/masthead"
+    cat >"$WORK/in/start.sh" <<'START'
+. ./engine.sh
+engine_up systemd || exit 1
+docker run -d --name box box:1 >/dev/null
+SUITE=qemu sh ./check.sh
+echo $? >failed
+tar -cf /dev/vdc failed
+START
+    boot "$WORK/in" "$WORK/out"
+    [ "$(cat "$WORK/out/failed" 2>/dev/null)" = 0 ] || die "not every check held"
+    ;;
 record)
     [ -n "${2:-}" ] || die "say where to: $0 record DIR"
     build
@@ -142,7 +161,7 @@ clean)
     rm -rf "$WORK"
     ;;
 *)
-    sed -n '2,13s/^# \?//p' "$0"
+    sed -n '2,14s/^# \?//p' "$0"
     exit 2
     ;;
 esac

@@ -6,6 +6,7 @@
 mod blocks;
 pub(crate) mod containers;
 mod disk;
+mod dist;
 mod grafana;
 mod host;
 pub(crate) mod kill;
@@ -115,6 +116,14 @@ const CASES: &[Case] = &[
         "damage is found by tsdb verify with file and offset",
         blocks::damage
     ),
+    Case {
+        name: "a release unpacks to a program with completions, manual pages and a unit",
+        run: dist::tarball,
+    },
+    Case {
+        name: "the image runs as documented and sees the host",
+        run: dist::image,
+    },
     Case {
         name: "host metrics equal node_exporter's",
         run: host::beside_node_exporter,

@@ -10,7 +10,9 @@
 )]
 
 mod bench;
+mod debian;
 mod differential;
+mod dist;
 mod docker;
 mod docs;
 mod e2e;
@@ -80,6 +82,12 @@ const COMMANDS: &[Command] = &[
         usage: "bench ingest|query|memory|containers [--peers]",
         about: "measure Masthead, and with --peers Prometheus and VictoriaMetrics on the same work",
         run: bench::run,
+    },
+    Command {
+        name: "dist",
+        usage: "dist",
+        about: "what is released, into target/dist: a tarball that runs on Debian 11 and newer, an image, checksums",
+        run: dist::run,
     },
     Command {
         name: "soak",

@@ -2,9 +2,9 @@
 //! the date and the commit, to `docs/soak.md`.
 
 mod cgroup_v2;
+mod dist;
 
 use std::fs;
-use std::io::Write;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -41,6 +41,16 @@ const PROOFS: &[Proof] = &[
         name: "cgroup-v2",
         about: "real containers on cgroup v2 under qemu, both drivers",
         run: cgroup_v2::run,
+    },
+    Proof {
+        name: "dist",
+        about: "the release on Debian 11, 12 and 13, as a service of their systemd",
+        run: dist::run,
+    },
+    Proof {
+        name: "service",
+        about: "the service on a whole machine under qemu, beside a real engine",
+        run: dist::in_machine,
     },
     Proof {
         name: "deny",
@@ -82,35 +92,40 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Adds a line to the document.
+/// What the document is without a result.
+const INTRODUCTION: &str =
+    "# Long proofs\n\nDated results of what takes too long for `cargo xtask test`, newest first.\n";
+
+/// Adds a section to the document.
 fn record(proof: &Proof, found: &str, took: Duration) -> Result<()> {
     let docs = shell::root().join("docs");
     fs::create_dir_all(&docs)?;
     let path = docs.join("soak.md");
-    let is_new = !path.exists();
-    let mut file = fs::OpenOptions::new().create(true).append(true).open(&path)?;
-    if is_new {
-        writeln!(
-            file,
-            "# Soak\n\nWhat `cargo xtask soak` found, by date.\n\n| date | commit | proof | minutes | found |\n|---|---|---|---|---|"
-        )?;
-    }
+    let text = fs::read_to_string(&path).unwrap_or_else(|_| INTRODUCTION.to_string());
     let date = shell::output(Command::new("date").args(["-u", "+%F"]))?;
     let commit = shell::output(
         Command::new("git")
             .args(["rev-parse", "--short", "HEAD"])
             .current_dir(shell::root()),
     )?;
-    let found = found.replace('\n', " ").replace('|', "/");
-    let minutes = took.as_secs_f64() / 60.0;
-    writeln!(
-        file,
-        "| {} | {} | {} | {minutes:.1} | {found} |",
+    let section = format!(
+        "\n## {}: {}\n\n`cargo xtask soak {}`, commit {}, {:.1} minutes. {}\n",
         date.trim(),
+        proof.about,
+        proof.name,
         commit.trim(),
-        proof.about
-    )
-    .with_context(|| format!("cannot write {}", path.display()))
+        took.as_secs_f64() / 60.0,
+        found.trim().replace('\n', " ")
+    );
+    fs::write(&path, with_section(&text, &section))
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// The document with a section in front of the others.
+fn with_section(text: &str, section: &str) -> String {
+    let at = text.find("\n## ").unwrap_or(text.len());
+    let (before, after) = text.split_at(at);
+    format!("{before}{section}{after}")
 }
 
 fn kill_rounds() -> Result<String> {
@@ -180,4 +195,19 @@ fn fuzz() -> Result<String> {
         "{FUZZ_SECONDS} s each, nothing found: {}",
         names.join(", ")
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_result_comes_first() {
+        let one = with_section(INTRODUCTION, "\n## one\n\nfound\n");
+        let two = with_section(&one, "\n## two\n\nfound\n");
+        assert_eq!(
+            two,
+            format!("{INTRODUCTION}\n## two\n\nfound\n\n## one\n\nfound\n")
+        );
+    }
 }

@@ -32,10 +32,33 @@ pub fn default_path() -> anyhow::Result<PathBuf> {
         })
 }
 
+/// The file in the folder that is locked; it holds the process and, once that listens, its address, a line each.
+const LOCK_FILE: &str = "lock";
+
 /// Held as long as the process uses the folder; the kernel lets go of it when the process dies, however it dies.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    file: File,
+}
+
+/// What a Masthead that uses a folder says of itself there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// Its process, as it sees itself.
+    pub pid: u32,
+    /// Where it listens, such as `http://127.0.0.1:9090`.
+    pub url: String,
+}
+
+/// Who listens for this folder; `None` when nobody has said so. They may have ended since.
+#[must_use]
+pub fn user(folder: &Path) -> Option<User> {
+    let text = fs::read_to_string(folder.join(LOCK_FILE)).ok()?;
+    let (pid, url) = text.trim_end().split_once('\n')?;
+    Some(User {
+        pid: pid.parse().ok()?,
+        url: url.to_owned(),
+    })
 }
 
 impl Lock {
@@ -60,7 +83,7 @@ impl Lock {
             anyhow::anyhow!("{what} the data folder {}: {e}; {cure}", folder.display())
         };
         fs::create_dir_all(folder).map_err(|e| fault("making", e))?;
-        let path = folder.join("lock");
+        let path = folder.join(LOCK_FILE);
         let mut file = File::options()
             .create(true)
             .truncate(false)
@@ -75,7 +98,7 @@ impl Lock {
             let mut holder = String::new();
             // Only for the message: an unreadable pid is left out.
             let _ = file.read_to_string(&mut holder);
-            let holder = holder.trim();
+            let holder = holder.lines().next().unwrap_or_default();
             anyhow::bail!(
                 "the data folder {} is in use by another masthead (process {}); stop that one, or choose another \
                  folder with --data-dir",
@@ -88,7 +111,16 @@ impl Lock {
             .set_len(0)
             .and_then(|()| file.rewind())
             .and_then(|()| writeln!(file, "{}", std::process::id()));
-        Ok(Self { _file: file })
+        Ok(Self { file })
+    }
+
+    /// Says where this process listens, to those who look after it (`masthead health`).
+    pub fn say_address(&mut self, url: &str) {
+        if let Err(e) = writeln!(self.file, "{url}") {
+            tracing::warn!(
+                "writing the address into the data folder: {e}; `masthead health` will not find it"
+            );
+        }
     }
 }
 
@@ -136,7 +168,18 @@ mod tests {
             "{refused}"
         );
         drop(first);
-        Lock::take(&path).unwrap();
+        let mut second = Lock::take(&path).unwrap();
+        assert_eq!(user(&path), None);
+        second.say_address("http://127.0.0.1:9090");
+        assert_eq!(
+            user(&path),
+            Some(User {
+                pid: std::process::id(),
+                url: "http://127.0.0.1:9090".to_owned()
+            })
+        );
+        let refused = Lock::take(&path).unwrap_err().to_string();
+        assert!(!refused.contains("9090"), "{refused}");
     }
 
     #[test]

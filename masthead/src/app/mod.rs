@@ -86,7 +86,7 @@ pub async fn run(
     started: impl FnOnce(&Started),
 ) -> anyhow::Result<()> {
     check_listen(options.listen, options.web_config.as_deref(), options.insecure)?;
-    let lock = data_dir::Lock::take(&options.data_dir)?;
+    let mut lock = data_dir::Lock::take(&options.data_dir)?;
     let socket = listener::bind(options.listen).await?;
     let address = socket.local_addr().context("reading the listener's address")?;
     let web_config = options.web_config.clone();
@@ -96,6 +96,8 @@ pub async fn run(
         None => data_dir::default_retention_bytes(&options.data_dir)?,
     };
     let running = start(&options, address, retention_bytes, &stop)?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    lock.say_address(&format!("{scheme}://{address}"));
     started(&Started {
         address,
         https: tls.is_some(),
@@ -135,7 +137,11 @@ pub struct Started {
 }
 
 /// Beyond loopback a listener needs a password, unless the person says that it shall not.
-fn check_listen(listen: SocketAddr, web_config: Option<&WebConfig>, insecure: bool) -> anyhow::Result<()> {
+pub(crate) fn check_listen(
+    listen: SocketAddr,
+    web_config: Option<&WebConfig>,
+    insecure: bool,
+) -> anyhow::Result<()> {
     if listen.ip().is_loopback() || web_config.is_some_and(WebConfig::has_users) || insecure {
         return Ok(());
     }

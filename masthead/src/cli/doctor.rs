@@ -20,10 +20,10 @@ use crate::doctor::{Finding, Place, State, examine};
 Give it the flags that `masthead up` gets, and run it where and as whom that runs. The exit code is 1 when a check fails.")]
 pub(super) struct DoctorArgs {
     /// The configuration of `up`
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", env = "MASTHEAD_CONFIG", hide_env_values = true)]
     config: Option<PathBuf>,
     /// The data folder of `up`
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", env = "MASTHEAD_DATA_DIR", hide_env_values = true)]
     data_dir: Option<PathBuf>,
     /// The address of `up`
     #[arg(long, default_value = "127.0.0.1:9090", value_name = "HOST:PORT")]

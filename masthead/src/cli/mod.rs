@@ -7,12 +7,14 @@ pub mod out;
 mod agent;
 mod config_check;
 mod doctor;
+mod health;
 mod history;
 mod metrics;
 mod plot;
 mod promql_test;
 mod query;
 mod server;
+mod service;
 mod serving;
 mod stack;
 mod summary;
@@ -38,6 +40,7 @@ Examples:
   masthead doctor                                    what keeps it from seeing this machine
   masthead setup                                     the real Prometheus, node_exporter and cAdvisor as containers
   masthead tsdb import /var/lib/prometheus           take over the history of a stopped Prometheus
+  masthead service install                           run it at each start, by systemd
   masthead config check masthead.yml
   masthead completion bash > /etc/bash_completion.d/masthead";
 
@@ -74,10 +77,21 @@ enum Command {
     /// Work with PromQL
     #[command(subcommand)]
     Promql(PromqlCommand),
+    /// Run it at each start of the machine, by systemd
+    #[command(subcommand)]
+    Service(service::ServiceCommand),
+    /// Is the Masthead of this machine ready? For health checks
+    Health(health::HealthArgs),
     /// Print the completion script of a shell
     Completion {
         /// Which shell
         shell: clap_complete::Shell,
+    },
+    /// Write the manual pages into a folder
+    #[command(hide = true)]
+    Man {
+        /// The folder
+        folder: std::path::PathBuf,
     },
 }
 
@@ -149,12 +163,22 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
             let parsed = promql::parser::parse(&expr)?;
             out::line(&promql::printer::pretty(&parsed))
         }
+        Command::Service(command) => service::run(command),
+        Command::Health(args) => health::run(&args),
+        Command::Man { folder } => man(&folder),
         Command::Completion { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "masthead", &mut script);
             out::bytes(&script)
         }
     }
+}
+
+/// A page for each command, `masthead.1` and `masthead-service-install.1` and so on.
+fn man(folder: &std::path::Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(folder)
+        .and_then(|()| clap_mangen::generate_to(Cli::command().disable_help_subcommand(true), folder))
+        .map_err(|e| anyhow::anyhow!("writing the manual pages into {}: {e}", folder.display()))
 }
 
 #[cfg(test)]

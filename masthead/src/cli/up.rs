@@ -23,10 +23,10 @@ pub struct UpArgs {
     #[arg(long, default_value = "127.0.0.1:9090", value_name = "HOST:PORT")]
     listen: String,
     /// Folder of the data [default: /var/lib/masthead for root, else the XDG data folder]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", env = "MASTHEAD_DATA_DIR", hide_env_values = true)]
     data_dir: Option<PathBuf>,
     /// Configuration; without it this machine is watched with the defaults
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", env = "MASTHEAD_CONFIG", hide_env_values = true)]
     config: Option<PathBuf>,
     /// Keep samples so long
     #[arg(long, default_value = "15d", value_name = "DURATION")]
@@ -133,6 +133,19 @@ impl UpArgs {
     }
 }
 
+/// Checks the words of a command line `... up FLAGS` as [`run`] would, and gives the address that is listened on.
+pub(super) fn check_words(words: &[String]) -> anyhow::Result<SocketAddr> {
+    #[derive(Debug, clap::Parser)]
+    struct Words {
+        up: String,
+        #[command(flatten)]
+        args: UpArgs,
+    }
+    let options = <Words as clap::Parser>::try_parse_from(words)?.args.check()?;
+    app::check_listen(options.listen, options.web_config.as_deref(), options.insecure)?;
+    Ok(options.listen)
+}
+
 pub(super) fn run(args: UpArgs) -> anyhow::Result<()> {
     serving::init_logging(args.log_level);
     crate::install_tls_provider();
@@ -142,6 +155,7 @@ pub(super) fn run(args: UpArgs) -> anyhow::Result<()> {
         app::run(options, stop, |started| {
             // A closed standard output must not stop the monitoring.
             let _ = out::line(&greeting(started));
+            crate::service::notify::ready();
         })
     })
 }

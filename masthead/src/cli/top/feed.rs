@@ -36,10 +36,13 @@ impl Server {
     /// `url` may hold a user and a password, and a path before the API's.
     pub(super) fn new(url: &str, ca_file: Option<&Path>) -> anyhow::Result<Self> {
         let shown = client::without_password(url);
-        let mut builder = reqwest::Client::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            // Compressed events would wait for each other.
-            .no_gzip();
+        let plain = || {
+            reqwest::Client::builder()
+                .connect_timeout(CONNECT_TIMEOUT)
+                // Compressed events would wait for each other.
+                .no_gzip()
+        };
+        let mut builder = plain();
         if let Some(file) = ca_file {
             let wrong = |why: String| {
                 anyhow::anyhow!(
@@ -58,6 +61,11 @@ impl Server {
         }
         let http = builder
             .build()
+            // A machine without any trusted certificates (a small container) can still ask over plain HTTP.
+            .or_else(|e| match ca_file {
+                Some(_) => Err(e),
+                None => plain().tls_certs_only([]).build(),
+            })
             .map_err(|e| anyhow::anyhow!("setting up the HTTP client: {e}"))?;
         Ok(Self {
             http,
