@@ -26,12 +26,12 @@ enum Asked {
 }
 
 impl Pending {
-    /// What an earlier run left undone. In a folder that is not ours nothing was.
+    /// What an earlier run left undone; also in a folder that lost its mark, as the containers may be ours all the same. What somebody
+    /// else wrote there asks for no more than a restart of containers of ours.
     pub(super) fn read(observed: &Observed) -> Self {
         let content = observed
             .entries
             .get(&PathBuf::from(PENDING_FILE))
-            .filter(|_| !observed.base_dir_is_foreign)
             .and_then(|entry| entry.content.as_deref())
             .unwrap_or_default();
         let mut pending = Self::default();

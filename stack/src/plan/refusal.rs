@@ -197,10 +197,16 @@ fn network(desired: &Desired, observed: &Observed, run: &Run) -> Option<Foreign>
         return Some(Foreign::Network { name });
     }
     // Those of our names are adopted, so they are gone by then.
-    let is_wanted = |guest: &&String| desired.containers.iter().any(|spec| spec.name == **guest);
+    let is_wanted = |guest: &str| desired.containers.iter().any(|spec| spec.name == guest);
+    let base_dir = run.base_dir.display().to_string();
+    // A container of another base directory's stack would be cut off just as a stranger's.
+    let of_other_stacks = observed.containers.iter().filter(|(_, container)| {
+        container.ours && container.base_dir != base_dir && container.networks.contains(&name)
+    });
     let guests: Vec<String> = there
         .guests
         .iter()
+        .chain(of_other_stacks.map(|(guest, _)| guest))
         .filter(|guest| !(run.adopt && is_wanted(guest)))
         .cloned()
         .collect();

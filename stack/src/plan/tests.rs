@@ -90,6 +90,7 @@ impl Fate {
     fn befall(&self, world: &mut World) {
         let files: Vec<PathBuf> = known_files()
             .into_iter()
+            .filter(|path| path.as_os_str() != PENDING_FILE)
             .filter(|path| {
                 world
                     .entries
@@ -124,7 +125,12 @@ impl Fate {
                 world.entries.remove(&PathBuf::from(OPTIONS_FILE));
             }
             Self::UsersFile(path) => write(world, path, "the user's"),
-            Self::Pending(text) => write(world, PENDING_FILE, text),
+            // Beside what an earlier run noted: a note that somebody takes away cannot be known of.
+            Self::Pending(text) => {
+                let before = String::from_utf8_lossy(world.content(PENDING_FILE).unwrap_or_default());
+                let text = format!("{before}\n{text}");
+                write(world, PENDING_FILE, &text);
+            }
             Self::NetworkGone => world.network = None,
             Self::ImagesGone => world.images.clear(),
             Self::NetworkForeign => {
