@@ -37,7 +37,7 @@ let settled = false;
 function settle(): void {
   if (settled) return;
   settled = true;
-  void loadServer(new AbortController().signal);
+  void loadServer();
   import('./frame/search').then(
     ({ Search }) => {
       search.value = Search;

@@ -13,7 +13,7 @@ import { MarksContext } from './events';
 import { type LivePage, type Task, usePage, useTask } from './live';
 import { fill, gridFor, questionOf, RangeQuery, split } from './questions';
 import { type Frame, type Line, labelKey, nameOf, type Role } from './series';
-import { firstPointsIn, host, instance } from './server';
+import { firstPointsIn, host, instance, loadServer } from './server';
 import { type Grid, moment, rangeEnds } from './time';
 import { pageHref, range, route, setRange } from './url';
 
@@ -130,7 +130,11 @@ export async function explain(metric: string, absent: string, signal: AbortSigna
     ['match[]', metric],
     ['limit', '1'],
   ];
-  const known = await get<unknown[]>('/api/v1/series', params, signal);
+  // A server that has just started has nothing yet, and no other reason should be read first.
+  const [known] = await Promise.all([
+    get<unknown[]>('/api/v1/series', params, signal),
+    loadServer(),
+  ]);
   // A whole selector says nothing to a reader; what its absence means does.
   if (known.length === 0)
     return { text: metric.includes('{') ? absent : `No metric ${metric}. ${absent}` };

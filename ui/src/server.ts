@@ -41,7 +41,16 @@ interface RuntimeInfo {
   hostname?: string;
 }
 
-export async function loadServer(signal: AbortSignal): Promise<void> {
+let asked: Promise<void> | null = null;
+
+/** Asks the server about itself, once; whoever waits for it does not ask again. */
+export function loadServer(): Promise<void> {
+  asked ??= askServer();
+  return asked;
+}
+
+async function askServer(): Promise<void> {
+  const { signal } = new AbortController();
   const about = await get<RuntimeInfo>('/api/v1/status/runtimeinfo', [], signal).catch(() => null);
   const started = Date.parse(about?.startTime ?? '');
   if (!Number.isNaN(started)) startTime.value = started / 1000;
