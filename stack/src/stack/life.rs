@@ -263,7 +263,7 @@ impl Stack {
         if view.options.without.contains(&Component::Prometheus) {
             return Ok(());
         }
-        let prometheus = self.prometheus_of(&view.access());
+        let prometheus = self.prometheus_of(&view.access()).await?;
         self.settle_targets(&prometheus, &view, events).await.map(|_| ())
     }
 
@@ -312,7 +312,11 @@ impl Stack {
 
     async fn check_prometheus(&self, options: &Options) -> Vec<Finding> {
         let prometheus = match self.access().await {
-            Ok(access) => self.prometheus_of(&access),
+            Ok(access) => self.prometheus_of(&access).await,
+            Err(error) => Err(error),
+        };
+        let prometheus = match prometheus {
+            Ok(prometheus) => prometheus,
             Err(error) => return vec![Finding::problem("password", error.to_string(), "run it as root")],
         };
         let mut findings = Vec::new();
