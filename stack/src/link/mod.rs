@@ -6,7 +6,7 @@
 mod fault;
 mod forward;
 #[cfg(test)]
-pub(crate) mod rig;
+pub(crate) mod sshd_tests;
 #[cfg(test)]
 mod tests;
 

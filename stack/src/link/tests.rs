@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::rig::Sshd;
+use super::sshd_tests::Sshd;
 use super::*;
 use crate::ErrorKind;
 

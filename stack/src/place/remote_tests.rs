@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 
 use super::*;
-use crate::link::rig::Sshd;
+use crate::link::sshd_tests::Sshd;
 use crate::{ErrorKind, HostKeys};
 
 async fn both(sshd: &Sshd) -> [Place; 2] {
