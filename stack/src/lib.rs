@@ -55,7 +55,7 @@ pub mod value;
 
 pub use change::Change;
 pub use check::{CheckReport, Finding, Level};
-pub use component::{Component, UnknownComponent};
+pub use component::{Component, Need, Reach, UnknownComponent};
 pub use engine::{LogLine, LogStream};
 pub use error::{ErrorKind, StackError};
 pub use event::{Event, OnEvent};

@@ -254,13 +254,15 @@ impl Stack {
             return Ok(());
         };
         view.steps.clear();
+        let mut prometheus_runs = true;
         for component in Component::ALL {
             let seen = self.engine.container(component.container()).await?;
             if !seen.is_some_and(|seen| seen.state == State::Running) {
-                view.options.without.insert(component);
+                view.options.leave_out(component);
+                prometheus_runs &= component != Component::Prometheus;
             }
         }
-        if view.options.without.contains(&Component::Prometheus) {
+        if !prometheus_runs {
             return Ok(());
         }
         let prometheus = self.prometheus_of(&view.access()).await?;
