@@ -52,6 +52,7 @@ mod settle;
 pub mod spec;
 mod stack;
 mod step;
+mod survey;
 pub mod value;
 
 pub use change::Change;
@@ -73,4 +74,5 @@ pub use stack::{
     default_base_dir_over,
 };
 pub use step::Step;
+pub use survey::{Survey, survey};
 pub use value::{Duration, ServerName, Size, ValueError};

@@ -25,6 +25,7 @@ use crate::{
 
 use look::View;
 
+pub(crate) use reach::engine as engine_of;
 pub use report::{Access, ComponentStatus, Planned, Report, Status};
 
 /// Where Docker's socket is.
