@@ -28,6 +28,7 @@
 //! ```
 
 mod apply;
+pub mod archive;
 mod change;
 mod check;
 mod component;
