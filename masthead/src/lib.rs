@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod app;
+pub mod backup;
 pub mod blocks;
 pub mod cli;
 pub mod clock;

@@ -50,6 +50,7 @@ mod settle;
 pub mod spec;
 mod stack;
 mod step;
+mod stream;
 pub mod value;
 
 pub use change::Change;
@@ -63,6 +64,9 @@ pub use observed::{Observed, ObservedContainer, ObservedEntry, ObservedNetwork, 
 pub use options::{DEFAULT_RETENTION_TIME, DEFAULT_SCRAPE_INTERVAL, Options, Pull, Run, port_of};
 pub use plan::Refusal;
 pub use prometheus::{Target, TargetHealth};
-pub use stack::{Access, ComponentStatus, Planned, Report, Stack, Status, default_base_dir};
+pub use stack::{
+    Access, BackupReport, ComponentStatus, Planned, Report, RestoreReport, Stack, Stamp, Status,
+    default_base_dir, read_backup,
+};
 pub use step::Step;
 pub use value::{Duration, ServerName, Size, ValueError};

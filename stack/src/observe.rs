@@ -80,7 +80,7 @@ fn observed(container: &Inspected) -> ObservedContainer {
 
 /// Is it a folder that holds something, but not our mark? What a run leaves that was cut off before it wrote the mark does not count:
 /// folders of our names with nothing in them, and a file that was not finished.
-async fn is_foreign(place: &Place, base_dir: &Path) -> Result<bool, StackError> {
+pub(crate) async fn is_foreign(place: &Place, base_dir: &Path) -> Result<bool, StackError> {
     let names = place.list(base_dir).await?.unwrap_or_default();
     if names.iter().any(|name| name == spec::OPTIONS_FILE) {
         return Ok(false);

@@ -9,8 +9,9 @@
 //!
 //! The tar is plain ustar: any `tar` lists and unpacks it. [`Writer`] makes one in a single pass; [`verify`] reads one from end to end
 //! and gives what is in it, [`extract`] reads it again and hands out the files, each of which it holds against what was verified.
-//! Sync, and no door to the host: bytes come in and go out. Memory is bounded whatever the bytes say.
+//! Sync: bytes come in and go out. Memory is bounded whatever the bytes say.
 
+mod file;
 mod reader;
 #[cfg(test)]
 mod tests;
@@ -22,7 +23,9 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 
+pub use file::NewFile;
 pub use reader::{extract, verify};
+pub(crate) use ustar::{Block, Incoming, Type};
 pub use writer::{StreamWriter, Writer};
 
 /// The first entry.

@@ -5,6 +5,7 @@
 
 mod files;
 mod lock;
+mod pipe;
 mod programs;
 mod routes;
 mod sockets;
@@ -17,6 +18,7 @@ use crate::ports::Listening;
 use crate::{ObservedEntry, StackError};
 
 pub(crate) use lock::Lock;
+pub(crate) use pipe::Pipe;
 pub(crate) use programs::Output;
 
 /// Where the locks are: only root can make files there, so nobody else can hold up a run.
@@ -141,6 +143,27 @@ impl Place {
     /// Runs a program of the host; `None` when there is no such program.
     pub(crate) async fn run(&self, program: &str, words: &[&str]) -> Option<Output> {
         programs::run(program, words).await
+    }
+
+    /// Starts a program of the host, with both of its ends in our hands.
+    pub(crate) async fn pipe(&self, program: &str, words: &[&str]) -> Result<Pipe, StackError> {
+        pipe::start(program, words)
+    }
+
+    /// Runs a program of the host to its end, however long that takes; an error unless it ends with one of these codes.
+    pub(crate) async fn finish(
+        &self,
+        program: &str,
+        words: &[&str],
+        codes: &[i32],
+    ) -> Result<i32, StackError> {
+        self.pipe(program, words).await?.finish(codes).await
+    }
+
+    /// Gives a file or folder another name on the same file system.
+    pub(crate) async fn rename(&self, from: &Path, to: &Path) -> Result<(), StackError> {
+        let (from, to) = (from.to_owned(), to.to_owned());
+        blocking(move || files::rename(&from, &to)).await
     }
 
     /// Is the mount of `/` one that other mounts can follow (shared, or a slave)?

@@ -3,9 +3,14 @@
 //! What changes something takes the lock, needs root, and leaves what a later run can go on from, also when its future is dropped
 //! half-way. What only looks does neither.
 
+mod area;
+mod backup;
 mod life;
 mod look;
 mod report;
+mod restore;
+mod snapshot;
+mod work;
 
 use std::path::{Path, PathBuf};
 
@@ -23,7 +28,9 @@ use crate::{
 
 use look::View;
 
+pub use backup::{BackupReport, Stamp};
 pub use report::{Access, ComponentStatus, Planned, Report, Status};
+pub use restore::{RestoreReport, read_backup};
 
 /// Where Docker's socket is.
 const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
@@ -100,6 +107,12 @@ impl Stack {
     /// container is not well; a target is down.
     pub async fn setup(&self, change: &Change, events: OnEvent<'_>) -> Result<Report, StackError> {
         let _lock = self.lock("setup", events).await?;
+        self.recover(events).await?;
+        self.set_up(change, events).await
+    }
+
+    /// [`Stack::setup`] under the lock.
+    async fn set_up(&self, change: &Change, events: OnEvent<'_>) -> Result<Report, StackError> {
         let view = self.look(change).await?;
         let texts: Vec<String> = view.steps.iter().map(ToString::to_string).collect();
         events(Event::Planned { steps: texts.clone() });
@@ -137,6 +150,17 @@ impl Stack {
             user: Some(access.user),
             password_file: Some(self.password_file()),
         })
+    }
+
+    /// Carries out steps that need no Prometheus to ask.
+    async fn carry_out(&self, steps: &[Step], events: OnEvent<'_>) -> Result<(), StackError> {
+        let site = Site {
+            engine: &self.engine,
+            place: &self.place,
+            base_dir: &self.run.base_dir,
+            prometheus: None,
+        };
+        apply(&site, steps, events).await
     }
 
     /// How to ask the deployed Prometheus.

@@ -1,8 +1,9 @@
-//! `masthead setup|check|status|start|stop|restart|logs|remove`: the upstream stack on this host's Docker Engine.
+//! `masthead setup|check|status|start|stop|restart|logs|backup|restore|remove`: the upstream stack on this host's Docker Engine.
 //!
 //! Progress goes to standard error, the outcome to standard output: calm text, or with `--json` one object. Exit codes are the
 //! same for all of them and part of the interface: [`EXIT_CODES`].
 
+mod backup;
 mod check;
 mod life;
 mod logs;
@@ -43,6 +44,10 @@ pub(super) enum StackCommand {
     Restart(life::LifeArgs),
     /// What components of the deployed stack have written
     Logs(logs::LogsArgs),
+    /// Write data, configuration and passwords into one file, while everything runs
+    Backup(Box<backup::BackupArgs>),
+    /// Put a backup in the place of what is there
+    Restore(Box<backup::RestoreArgs>),
     /// Remove the deployed stack; its data stays unless it is purged
     Remove(remove::RemoveArgs),
 }
@@ -67,14 +72,17 @@ struct Manner {
 }
 
 impl Common {
-    async fn stack(&self, manner: &Manner) -> anyhow::Result<Stack> {
-        let base_dir = match &self.base_dir {
+    fn base_dir(&self) -> anyhow::Result<PathBuf> {
+        match &self.base_dir {
             Some(dir) => std::path::absolute(dir)
-                .map_err(|error| anyhow::anyhow!("--base-dir {}: {error}", dir.display()))?,
-            None => stack::default_base_dir(),
-        };
+                .map_err(|error| anyhow::anyhow!("--base-dir {}: {error}", dir.display())),
+            None => Ok(stack::default_base_dir()),
+        }
+    }
+
+    async fn stack(&self, manner: &Manner) -> anyhow::Result<Stack> {
         let run = Run {
-            base_dir,
+            base_dir: self.base_dir()?,
             pull: manner.pull,
             adopt: manner.adopt,
         };
@@ -107,6 +115,8 @@ pub(super) fn run(command: &StackCommand) -> anyhow::Result<()> {
         StackCommand::Stop(args) => life::stop(args),
         StackCommand::Restart(args) => life::restart(args),
         StackCommand::Logs(args) => logs::run(args),
+        StackCommand::Backup(args) => backup::backup(args),
+        StackCommand::Restore(args) => backup::restore(args),
         StackCommand::Remove(args) => remove::run(args),
     }
 }

@@ -48,7 +48,8 @@ impl Progress {
             done.push(step.clone());
         }
         match (&self.bar, event) {
-            (_, Event::Planned { .. }) | (None, Event::Pulling { .. } | Event::Done { .. }) => {}
+            (_, Event::Planned { .. })
+            | (None, Event::Pulling { .. } | Event::Copying { .. } | Event::Done { .. }) => {}
             (Some(bar), Event::Began { at, of, step }) => {
                 bar.enable_steady_tick(Duration::from_millis(120));
                 bar.set_message(format!("{at} of {of}: {step}"));
@@ -66,11 +67,25 @@ impl Progress {
                 bar.set_message(image);
                 bar.set_style(bytes());
             }
+            (
+                Some(bar),
+                Event::Copying {
+                    what,
+                    done_bytes,
+                    total_bytes,
+                },
+            ) => {
+                bar.set_length(total_bytes);
+                bar.set_position(done_bytes);
+                bar.set_message(what);
+                bar.set_style(copying());
+            }
             (Some(bar), Event::Done { step, .. }) => {
                 bar.set_style(spinner());
                 bar.println(format!("  {step}"));
             }
             (Some(bar), Event::Waiting { what }) => {
+                bar.set_style(spinner());
                 bar.enable_steady_tick(Duration::from_millis(120));
                 bar.set_message(format!("waiting for {what}"));
             }
@@ -91,6 +106,11 @@ fn spinner() -> ProgressStyle {
     ProgressStyle::with_template("{spinner} {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner())
 }
 
+fn copying() -> ProgressStyle {
+    ProgressStyle::with_template("{spinner} {msg} {bar:24} {bytes} of {total_bytes}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
 fn bytes() -> ProgressStyle {
     ProgressStyle::with_template("{spinner} pulling {msg} {bar:24} {bytes} of {total_bytes}")
         .unwrap_or_else(|_| ProgressStyle::default_bar())
@@ -105,6 +125,7 @@ mod tests {
         for template in [
             "{spinner} {msg}",
             "{spinner} pulling {msg} {bar:24} {bytes} of {total_bytes}",
+            "{spinner} {msg} {bar:24} {bytes} of {total_bytes}",
         ] {
             ProgressStyle::with_template(template).expect("a template");
         }
