@@ -14,6 +14,7 @@ pub mod docker;
 pub mod doctor;
 pub mod ingest;
 pub mod live;
+pub mod migrate;
 pub mod remote_write;
 pub mod scrape;
 pub mod service;

@@ -65,8 +65,8 @@ pub use options::{DEFAULT_RETENTION_TIME, DEFAULT_SCRAPE_INTERVAL, Options, Pull
 pub use plan::Refusal;
 pub use prometheus::{Target, TargetHealth};
 pub use stack::{
-    Access, BackupReport, ComponentStatus, Planned, Report, RestoreReport, Stack, Stamp, Status,
-    default_base_dir, read_backup,
+    Access, BackupReport, ComponentStatus, Planned, Report, RestoreReport, Stack, Stamp, Status, Upgrade,
+    UpgradeReport, default_base_dir, read_backup,
 };
 pub use step::Step;
 pub use value::{Duration, ServerName, Size, ValueError};

@@ -213,6 +213,14 @@ const CASES: &[Case] = &[
         run: stack::broken_off::story,
     },
     Case {
+        name: "a stack is backed up while it runs, and restored",
+        run: stack::backup::story,
+    },
+    Case {
+        name: "a stack of older versions is upgraded, or goes back",
+        run: stack::upgrade::story,
+    },
+    Case {
         name: "nobody reaches a stack without its password",
         run: stack::reach::everywhere,
     },

@@ -80,6 +80,7 @@ impl Stack {
             findings.push(self.check_config().await);
             findings.extend(self.check_prometheus(&options).await);
         }
+        findings.push(self.check_versions().await);
         findings.push(self.check_disk(&options).await);
         Ok(CheckReport { findings })
     }

@@ -7,9 +7,11 @@ mod area;
 mod backup;
 mod life;
 mod look;
+mod moving;
 mod report;
 mod restore;
 mod snapshot;
+mod upgrade;
 mod work;
 
 use std::path::{Path, PathBuf};
@@ -31,6 +33,7 @@ use look::View;
 pub use backup::{BackupReport, Stamp};
 pub use report::{Access, ComponentStatus, Planned, Report, Status};
 pub use restore::{RestoreReport, read_backup};
+pub use upgrade::{Upgrade, UpgradeReport};
 
 /// Where Docker's socket is.
 const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
@@ -108,16 +111,23 @@ impl Stack {
     pub async fn setup(&self, change: &Change, events: OnEvent<'_>) -> Result<Report, StackError> {
         let _lock = self.lock("setup", events).await?;
         self.recover(events).await?;
-        self.set_up(change, events).await
+        let report = self.set_up(change, events).await?;
+        self.hint_at_upgrade(events).await?;
+        Ok(report)
     }
 
     /// [`Stack::setup`] under the lock.
     async fn set_up(&self, change: &Change, events: OnEvent<'_>) -> Result<Report, StackError> {
         let view = self.look(change).await?;
+        self.carry(view, events).await
+    }
+
+    /// Carries out what a look showed, and waits until all is well.
+    async fn carry(&self, view: View, events: OnEvent<'_>) -> Result<Report, StackError> {
         let texts: Vec<String> = view.steps.iter().map(ToString::to_string).collect();
         events(Event::Planned { steps: texts.clone() });
         if !view.steps.is_empty() {
-            self.preflight(&view.options, &view.steps).await?;
+            self.preflight(&view).await?;
         }
         let access = view.access();
         let prometheus = self.prometheus_of(&access);
@@ -184,10 +194,10 @@ impl Stack {
     }
 
     /// Checks what stands in the way of steps that are about to be carried out, before the first of them.
-    async fn preflight(&self, options: &Options, steps: &[Step]) -> Result<(), StackError> {
+    async fn preflight(&self, view: &View) -> Result<(), StackError> {
         let engine = self.engine.about();
-        for component in options.components() {
-            let image = component.image();
+        for container in &view.desired.containers {
+            let image = &container.image;
             let found = self.engine.image_architecture(image).await?.unwrap_or_default();
             let wanted = image_architecture(&engine.architecture);
             if !found.is_empty() && found != wanted {
@@ -201,7 +211,10 @@ impl Stack {
                 });
             }
         }
-        let pulls = steps.iter().any(|step| matches!(step, Step::PullImage { .. }));
+        let pulls = view
+            .steps
+            .iter()
+            .any(|step| matches!(step, Step::PullImage { .. }));
         if pulls {
             self.has_room(&engine.root, "what images take", IMAGES_BYTES)
                 .await?;

@@ -1,4 +1,4 @@
-//! `masthead setup|check|status|start|stop|restart|logs|backup|restore|remove`: the upstream stack on this host's Docker Engine.
+//! `masthead setup|check|status|start|stop|restart|logs|upgrade|backup|restore|remove`: the upstream stack on this host's Docker Engine.
 //!
 //! Progress goes to standard error, the outcome to standard output: calm text, or with `--json` one object. Exit codes are the
 //! same for all of them and part of the interface: [`EXIT_CODES`].
@@ -12,6 +12,7 @@ mod progress;
 mod remove;
 mod setup;
 mod status;
+mod upgrade;
 
 use std::path::PathBuf;
 
@@ -44,6 +45,8 @@ pub(super) enum StackCommand {
     Restart(life::LifeArgs),
     /// What components of the deployed stack have written
     Logs(logs::LogsArgs),
+    /// Take the deployed stack to the versions of this masthead, one component at a time, and back where one does not do
+    Upgrade(upgrade::UpgradeArgs),
     /// Write data, configuration and passwords into one file, while everything runs
     Backup(Box<backup::BackupArgs>),
     /// Put a backup in the place of what is there
@@ -115,6 +118,7 @@ pub(super) fn run(command: &StackCommand) -> anyhow::Result<()> {
         StackCommand::Stop(args) => life::stop(args),
         StackCommand::Restart(args) => life::restart(args),
         StackCommand::Logs(args) => logs::run(args),
+        StackCommand::Upgrade(args) => upgrade::run(args),
         StackCommand::Backup(args) => backup::backup(args),
         StackCommand::Restore(args) => backup::restore(args),
         StackCommand::Remove(args) => remove::run(args),
