@@ -237,7 +237,7 @@ pub(super) fn restore(args: &RestoreArgs) -> anyhow::Result<()> {
 }
 
 /// Runs work that blocks, so that Ctrl-C is heard meanwhile; its events come back over a channel.
-async fn in_thread<T: Send + 'static>(
+pub(super) async fn in_thread<T: Send + 'static>(
     progress: &Progress,
     work: impl FnOnce(&Cancel, stack::OnEvent<'_>) -> anyhow::Result<T> + Send + 'static,
 ) -> anyhow::Result<T> {

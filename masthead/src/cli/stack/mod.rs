@@ -1,4 +1,4 @@
-//! `masthead setup|check|status|start|stop|restart|logs|upgrade|backup|restore|remove`: the upstream stack on this host's Docker Engine.
+//! `masthead setup|check|status|start|stop|restart|logs|upgrade|backup|restore|migrate|remove`: the upstream stack on this host's Docker Engine.
 //!
 //! Progress goes to standard error, the outcome to standard output: calm text, or with `--json` one object. Exit codes are the
 //! same for all of them and part of the interface: [`EXIT_CODES`].
@@ -7,6 +7,7 @@ mod backup;
 mod check;
 mod life;
 mod logs;
+mod migrate;
 mod outcome;
 mod progress;
 mod remove;
@@ -51,6 +52,8 @@ pub(super) enum StackCommand {
     Backup(Box<backup::BackupArgs>),
     /// Put a backup in the place of what is there
     Restore(Box<backup::RestoreArgs>),
+    /// Move data and configuration from the stack of containers to `masthead up` on this host, or back
+    Migrate(Box<migrate::MigrateArgs>),
     /// Remove the deployed stack; its data stays unless it is purged
     Remove(remove::RemoveArgs),
 }
@@ -121,6 +124,7 @@ pub(super) fn run(command: &StackCommand) -> anyhow::Result<()> {
         StackCommand::Upgrade(args) => upgrade::run(args),
         StackCommand::Backup(args) => backup::backup(args),
         StackCommand::Restore(args) => backup::restore(args),
+        StackCommand::Migrate(args) => migrate::run(args),
         StackCommand::Remove(args) => remove::run(args),
     }
 }
