@@ -221,6 +221,10 @@ const CASES: &[Case] = &[
         run: stack::upgrade::story,
     },
     Case {
+        name: "a stack is migrated to masthead up and back, with the same answers",
+        run: stack::migrate::story,
+    },
+    Case {
         name: "nobody reaches a stack without its password",
         run: stack::reach::everywhere,
     },

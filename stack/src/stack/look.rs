@@ -52,7 +52,7 @@ impl Stack {
             None => Options::new(self.server_name()?),
         };
         let options = change.over(start)?;
-        let observed = observe::observe(&self.engine, &self.place, base_dir).await?;
+        let mut observed = observe::observe(&self.engine, &self.place, base_dir).await?;
         let facts = observe::facts(&self.engine, &self.place, base_dir, &observed).await?;
         let mut desired = spec::desired(&options, &facts);
         for container in &mut desired.containers {
@@ -62,6 +62,12 @@ impl Stack {
                 .map(|there| &there.image);
             if let Some(image) = images.get(&container.component).or(kept) {
                 container.image.clone_from(image);
+            }
+        }
+        // Of the images of a way back no container may be left that names them.
+        for image in images.values() {
+            if self.engine.image_architecture(image).await?.is_some() {
+                observed.images.insert(image.clone());
             }
         }
         let steps = plan::plan(&desired, &observed, &self.run)?;

@@ -225,11 +225,19 @@ impl Stack {
                 self.end_upgrade(note).await?;
                 format!("It is back at {}{data}, and every target is up", upgrade.from)
             }
-            Err(further) => format!(
-                "And it could not be brought back to {}: {further}; Prometheus' snapshot is kept in {}",
-                upgrade.from,
-                self.data_dir().join("snapshots").display()
-            ),
+            Err(further) => {
+                let kept = match &note.snapshot {
+                    None => String::new(),
+                    Some(name) => format!(
+                        "; Prometheus' data of before is in {}",
+                        self.data_dir().join("snapshots").join(name).display()
+                    ),
+                };
+                format!(
+                    "And it could not be brought back to {}: {further}{kept}. Another `masthead upgrade` tries again",
+                    upgrade.from
+                )
+            }
         };
         let before = match done {
             [] => String::new(),
