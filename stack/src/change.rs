@@ -8,9 +8,9 @@ use crate::{Component, Options, ServerName, StackError};
 /// Changes of [`Options`]; the default changes nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Change {
-    /// Leave these out.
+    /// Leave these out, whether they are there by default or were asked for.
     pub without: BTreeSet<Component>,
-    /// Have these again.
+    /// Have these: optional ones, and those that were left out.
     pub with: BTreeSet<Component>,
     /// Ports, by component.
     pub ports: BTreeMap<Component, u16>,
@@ -42,7 +42,12 @@ impl Change {
             ));
         }
         let mut options = kept;
-        options.without = &(&options.without | &self.without) - &self.with;
+        for component in &self.without {
+            options.leave_out(*component);
+        }
+        for component in &self.with {
+            options.take_in(*component);
+        }
         for (component, port) in &self.ports {
             match *port {
                 0 => {
@@ -78,6 +83,7 @@ mod tests {
     fn kept() -> Options {
         let mut options = Options::new("web1".parse().expect("a name"));
         options.without.insert(Component::Cadvisor);
+        options.with.insert(Component::Pushgateway);
         options.ports.insert(Component::Prometheus, 9091);
         options.retention_size = Some("5GB".parse().expect("a size"));
         options
@@ -91,8 +97,8 @@ mod tests {
     #[test]
     fn what_is_said_replaces_what_was_kept() {
         let change = Change {
-            with: [Component::Cadvisor].into(),
-            without: [Component::NodeExporter].into(),
+            with: [Component::Cadvisor, Component::Grafana].into(),
+            without: [Component::NodeExporter, Component::Pushgateway].into(),
             ports: [(Component::Prometheus, 9090), (Component::Cadvisor, 8081)].into(),
             retention_time: Some("30d".parse().expect("a duration")),
             retention_size: Some(None),
@@ -101,6 +107,7 @@ mod tests {
         };
         let options = change.over(kept()).expect("options");
         assert_eq!(options.without, [Component::NodeExporter].into());
+        assert_eq!(options.with, [Component::Grafana].into());
         assert_eq!(options.ports, [(Component::Cadvisor, 8081)].into());
         assert_eq!(options.port(Component::Prometheus), 9090);
         assert_eq!(options.retention_time.to_string(), "30d");

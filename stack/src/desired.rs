@@ -21,8 +21,8 @@ pub const LABEL_BASE_DIR: &str = "masthead.base-dir";
 /// All of it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Desired {
-    /// The bridge network of the stack.
-    pub network: NetworkSpec,
+    /// The bridge network of the stack, and with the discovery that of its proxy.
+    pub networks: Vec<NetworkSpec>,
     /// Folders below the base directory, parents first; the first is the base directory itself (empty path).
     pub folders: Vec<FolderSpec>,
     /// Files below the base directory.
@@ -31,17 +31,19 @@ pub struct Desired {
     pub containers: Vec<ContainerSpec>,
 }
 
-/// The bridge network.
+/// A bridge network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct NetworkSpec {
-    /// `masthead`.
+    /// Such as `masthead`.
     pub name: String,
-    /// Name of the bridge interface, so that firewall rules can name it: `masthead0`.
+    /// Name of the bridge interface, so that firewall rules can name it, such as `masthead0`.
     pub bridge: String,
     /// Such as `172.29.241.0/24`.
     pub subnet: String,
-    /// The host's address in it.
+    /// The host's address in it; of an internal network an address that nobody has.
     pub gateway: Ipv4Addr,
+    /// Nothing leads out of it or into it, not even from the host.
+    pub internal: bool,
     /// Sorted by name.
     pub labels: BTreeMap<String, String>,
 }
@@ -81,6 +83,18 @@ pub struct FolderSpec {
     pub kind: FolderKind,
 }
 
+/// Whose a file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FileKind {
+    /// Ours: kept as wanted, gone when its component goes.
+    Ours,
+    /// Ours, but it belongs to a component's data: it stays when the component goes, and goes when the data does.
+    Data,
+    /// The user's: made when absent, otherwise never touched. Purged only as long as it is what was made.
+    Users,
+}
+
 /// What a changed file asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum OnChange {
@@ -101,6 +115,8 @@ pub struct FileSpec {
     pub content: Vec<u8>,
     /// Owner and mode.
     pub access: Access,
+    /// Whose it is.
+    pub kind: FileKind,
     /// What its change asks for.
     pub on_change: OnChange,
     /// It holds a password or a hash of one: never shown.
@@ -125,6 +141,21 @@ pub enum Attachment {
     Host,
     /// The stack's network, and besides it those of the list (the platform's). A container is created with all of them.
     Networks(Vec<String>),
+    /// This network and no other.
+    Only(String),
+}
+
+impl Attachment {
+    /// The networks, where `stack` is the name of the stack's own; none with the host's.
+    pub fn networks<'a>(&'a self, stack: &'a str) -> Vec<&'a str> {
+        match self {
+            Self::Host => Vec::new(),
+            Self::Networks(others) => std::iter::once(stack)
+                .chain(others.iter().map(String::as_str))
+                .collect(),
+            Self::Only(network) => vec![network],
+        }
+    }
 }
 
 /// A bind mount.

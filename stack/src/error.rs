@@ -19,6 +19,8 @@ pub enum ErrorKind {
     Locked,
     /// There is no Docker Engine, or it may not be used.
     NoEngine,
+    /// A server cannot be reached, or the connection to it is gone.
+    NoServer,
 }
 
 /// A failure.
@@ -34,6 +36,28 @@ pub enum StackError {
         reason: String,
         /// What to do.
         cure: &'static str,
+    },
+    /// A server does not let us in, or cannot be reached.
+    #[error("connecting to server {server} ({address}): {reason}; {cure}")]
+    Ssh {
+        /// Its registered name.
+        server: String,
+        /// User, host and port.
+        address: String,
+        /// What ssh says.
+        reason: String,
+        /// What to do.
+        cure: String,
+    },
+    /// The connection to a server went away.
+    #[error(
+        "the connection to server {server} broke off ({attempt}); check the network and run it again: it goes on from what is there"
+    )]
+    Dropped {
+        /// Its registered name.
+        server: String,
+        /// What was being done.
+        attempt: String,
     },
     /// The engine did not do what it was asked.
     #[error("{attempt}: {reason}{}", clause(cure))]
@@ -209,6 +233,7 @@ impl StackError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::NoEngine { .. } => ErrorKind::NoEngine,
+            Self::Ssh { .. } | Self::Dropped { .. } => ErrorKind::NoServer,
             Self::Refused(Refusal::NotOurs(_)) => ErrorKind::NotOurs,
             Self::Refused(Refusal::NoImage(_)) => ErrorKind::Failed,
             Self::Locked { .. } => ErrorKind::Locked,

@@ -42,9 +42,11 @@ pub struct Facts {
     pub base_dir: PathBuf,
     /// Of the stack's network.
     pub range: Range,
+    /// Of the network between Prometheus and the socket's proxy.
+    pub discovery_range: Range,
     /// Attachable networks of the platform that Prometheus joins (`dokploy-network`), those that exist.
     pub platform_networks: Vec<String>,
-    /// A secret for each component, in the order of [`Component::ALL`].
+    /// A secret for each component that asks for one, in the order of [`Component::ALL`].
     pub secrets: Vec<(Component, Secret)>,
     /// The engine's root folder, such as `/var/lib/docker`.
     pub docker_root: PathBuf,

@@ -37,6 +37,7 @@ mod engine;
 mod error;
 mod event;
 mod facts;
+mod link;
 mod observe;
 mod observed;
 mod options;
@@ -46,6 +47,7 @@ pub mod ports;
 mod prometheus;
 pub mod range;
 pub mod secrets;
+mod server;
 mod settle;
 pub mod spec;
 mod stack;
@@ -55,18 +57,20 @@ pub mod value;
 
 pub use change::Change;
 pub use check::{CheckReport, Finding, Level};
-pub use component::{Component, UnknownComponent};
+pub use component::{Component, Need, Reach, UnknownComponent};
 pub use engine::{LogLine, LogStream};
 pub use error::{ErrorKind, StackError};
 pub use event::{Event, OnEvent};
 pub use facts::{Facts, Range, Secret};
+pub use link::{HostKeys, Link, LinkChild, LinkOutput};
 pub use observed::{Observed, ObservedContainer, ObservedEntry, ObservedNetwork, State};
 pub use options::{DEFAULT_RETENTION_TIME, DEFAULT_SCRAPE_INTERVAL, Options, Pull, Run, port_of};
 pub use plan::Refusal;
 pub use prometheus::{Target, TargetHealth};
+pub use server::{Address, Server};
 pub use stack::{
     Access, BackupReport, ComponentStatus, Planned, Report, RestoreReport, Stack, Stamp, Status, Upgrade,
-    UpgradeReport, default_base_dir, read_backup,
+    UpgradeReport, default_base_dir, default_base_dir_over, read_backup,
 };
 pub use step::Step;
 pub use value::{Duration, ServerName, Size, ValueError};

@@ -40,8 +40,14 @@ pub(crate) async fn observe(engine: &Engine, place: &Place, base_dir: &Path) -> 
             images.insert(image);
         }
     }
+    let mut networks = BTreeMap::new();
+    for name in spec::NETWORKS {
+        if let Some(network) = engine.network(name, &ours).await? {
+            networks.insert(name.to_owned(), network);
+        }
+    }
     Ok(Observed {
-        network: engine.network(spec::NETWORK, &ours).await?,
+        networks,
         base_dir_is_foreign: is_foreign(place, base_dir).await?,
         entries,
         containers,
@@ -88,20 +94,23 @@ pub(crate) async fn is_foreign(place: &Place, base_dir: &Path) -> Result<bool, S
     if names.iter().any(|name| name == spec::OPTIONS_FILE) {
         return Ok(false);
     }
-    let folders: Vec<PathBuf> = spec::folders().into_iter().map(|folder| folder.path).collect();
-    for name in names {
-        let is_unfinished = name.ends_with(UNFINISHED);
-        let is_our_name = folders.iter().any(|folder| folder == Path::new(&name));
-        if is_unfinished || (is_our_name && is_empty_folder(place, &base_dir.join(&name)).await) {
+    let folders: Vec<PathBuf> = spec::known_folders()
+        .into_iter()
+        .map(|folder| folder.path)
+        .collect();
+    let mut left: Vec<PathBuf> = names.into_iter().map(PathBuf::from).collect();
+    while let Some(path) = left.pop() {
+        if path.to_string_lossy().ends_with(UNFINISHED) {
             continue;
         }
-        return Ok(true);
+        match place.list(&base_dir.join(&path)).await {
+            Ok(Some(names)) if folders.contains(&path) => {
+                left.extend(names.into_iter().map(|name| path.join(name)));
+            }
+            _ => return Ok(true),
+        }
     }
     Ok(false)
-}
-
-async fn is_empty_folder(place: &Place, path: &Path) -> bool {
-    matches!(place.list(path).await, Ok(Some(names)) if names.is_empty())
 }
 
 /// The path below the base directory; the empty one is the base directory itself.
@@ -140,24 +149,29 @@ pub(crate) async fn facts(
         .filter(|network| network.attachable && PLATFORM_NETWORKS.contains(&network.name.as_str()))
         .map(|network| network.name.clone())
         .collect();
-    let range = match kept_range(observed) {
-        Some(range) => range,
-        None => {
-            let mut used = place.routed_ranges().await?;
-            used.extend(networks.into_iter().flat_map(|network| network.subnets));
-            range::free(&used).ok_or_else(|| StackError::Engine {
-                attempt: "choosing a range for the network".to_owned(),
+    let mut used = place.routed_ranges().await?;
+    used.extend(networks.into_iter().flat_map(|network| network.subnets));
+    let mut range_of = |network: &str| -> Result<Range, StackError> {
+        let range = match kept_range(observed, network) {
+            Some(range) => range,
+            None => range::free(&used).ok_or_else(|| StackError::Engine {
+                attempt: format!("choosing a range for the network {network}"),
                 reason: "every private range that it could have is in use by networks or routes".to_owned(),
                 cure: "remove networks that nobody needs (`docker network prune`)".to_owned(),
-            })?
-        }
+            })?,
+        };
+        used.push(range.subnet.clone());
+        Ok(range)
     };
+    let range = range_of(spec::NETWORK)?;
+    let discovery_range = range_of(spec::DISCOVERY_NETWORK)?;
     Ok(Facts {
         hostname: place.hostname(),
         memory_bytes: about.memory_bytes,
         cpus: about.cpus,
         base_dir: base_dir.to_owned(),
         range,
+        discovery_range,
         platform_networks,
         secrets: kept_secrets(observed)?,
         docker_root: about.root.clone(),
@@ -169,8 +183,8 @@ pub(crate) async fn facts(
     })
 }
 
-fn kept_range(observed: &Observed) -> Option<Range> {
-    let network = observed.network.as_ref().filter(|network| network.ours)?;
+fn kept_range(observed: &Observed, network: &str) -> Option<Range> {
+    let network = observed.networks.get(network).filter(|network| network.ours)?;
     Some(Range {
         subnet: Some(network.subnet.clone()).filter(|subnet| !subnet.is_empty())?,
         gateway: network.gateway?,
@@ -186,9 +200,10 @@ fn kept_secrets(observed: &Observed) -> Result<Vec<(Component, Secret)>, StackEr
     };
     Component::ALL
         .into_iter()
+        .filter(|component| component.has_password())
         .map(|component| {
             let password = content(spec::password_file(component));
-            let hash = content(spec::hash_file(component));
+            let hash = spec::hash_file(component).and_then(content);
             secrets::recall(password, hash)
                 .map(|secret| (component, secret))
                 .map_err(|error| StackError::Invalid(error.to_string()))
@@ -213,7 +228,7 @@ mod tests {
         let file =
             |name: &'static str| move |base: &Path| std::fs::write(base.join(name), "x").expect("file");
         type Fill = Box<dyn Fn(&Path)>;
-        let cases: [(&str, Fill, bool); 6] = [
+        let cases: [(&str, Fill, bool); 8] = [
             ("nothing", Box::new(|_: &Path| {}), false),
             ("a file", Box::new(file("prometheus.yml")), true),
             ("our mark", Box::new(file("masthead-stack.json")), false),
@@ -227,6 +242,21 @@ mod tests {
                 "an empty folder of ours",
                 Box::new(|base: &Path| std::fs::create_dir(base.join("data")).expect("folder")),
                 false,
+            ),
+            (
+                "empty folders of ours, one in the other",
+                Box::new(|base: &Path| {
+                    std::fs::create_dir_all(base.join("alertmanager/secrets")).expect("folder")
+                }),
+                false,
+            ),
+            (
+                "a file of our name in a folder of ours",
+                Box::new(|base: &Path| {
+                    std::fs::create_dir(base.join("alertmanager")).expect("folder");
+                    std::fs::write(base.join("alertmanager/alertmanager.yml"), "x").expect("file");
+                }),
+                true,
             ),
             (
                 "a folder of our name with something in it",

@@ -9,8 +9,8 @@ use crate::desired::Access;
 /// All of it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Observed {
-    /// The network of our name.
-    pub network: Option<ObservedNetwork>,
+    /// The networks of our names, by name.
+    pub networks: BTreeMap<String, ObservedNetwork>,
     /// What lies at the paths of [`crate::spec::known_paths`], by path below the base directory. What is not there is not in it.
     pub entries: BTreeMap<PathBuf, ObservedEntry>,
     /// The base directory is there, holds something, and carries no mark of ours.
@@ -34,6 +34,8 @@ pub struct ObservedNetwork {
     pub gateway: Option<Ipv4Addr>,
     /// Name of its bridge.
     pub bridge: String,
+    /// Nothing leads out of it.
+    pub internal: bool,
     /// Names of containers in it that are not ours.
     pub guests: Vec<String>,
 }

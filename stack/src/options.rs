@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Component;
+use crate::component::{Component, Need};
 use crate::value::{Duration, ServerName, Size, ValueError};
 
 /// Default of `--retention-time`.
@@ -28,11 +28,14 @@ pub enum Pull {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Options {
-    /// Components that are left out; never Prometheus.
+    /// Components that are there by default, but left out here.
     #[serde(default)]
     pub without: BTreeSet<Component>,
-    /// Ports other than [`Component::port`]. Of Prometheus the published one on the host's loopback, of node_exporter the one on the
-    /// bridge's gateway, of cAdvisor the one inside its own container.
+    /// Optional components that are wanted. Not written where there are none: then the file is what it was before there were any.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub with: BTreeSet<Component>,
+    /// Ports other than [`Component::port`]: the published one on the host's loopback, of node_exporter the one on the bridge's gateway,
+    /// of cAdvisor the one inside its own container.
     #[serde(default)]
     pub ports: BTreeMap<Component, u16>,
     /// A duration in Prometheus' form, such as `15d`.
@@ -52,6 +55,7 @@ impl Options {
     pub fn new(server: ServerName) -> Self {
         Self {
             without: BTreeSet::new(),
+            with: BTreeSet::new(),
             ports: BTreeMap::new(),
             retention_time: Duration::from_days(15),
             retention_size: None,
@@ -64,7 +68,33 @@ impl Options {
     pub fn components(&self) -> impl Iterator<Item = Component> + '_ {
         Component::ALL
             .into_iter()
-            .filter(|component| *component == Component::Prometheus || !self.without.contains(component))
+            .filter(|component| self.has(*component))
+    }
+
+    /// Is it wanted?
+    #[must_use]
+    pub fn has(&self, component: Component) -> bool {
+        match component.need() {
+            Need::Required => true,
+            Need::Default => !self.without.contains(&component),
+            Need::Optional => self.with.contains(&component),
+        }
+    }
+
+    /// Wants it from now on.
+    pub fn take_in(&mut self, component: Component) {
+        self.without.remove(&component);
+        if component.need() == Need::Optional {
+            self.with.insert(component);
+        }
+    }
+
+    /// Does not want it any more; what is required stays.
+    pub fn leave_out(&mut self, component: Component) {
+        self.with.remove(&component);
+        if component.need() == Need::Default {
+            self.without.insert(component);
+        }
     }
 
     /// What no single value says: that the components and their ports do. To be asked after options were read or merged.
@@ -76,7 +106,7 @@ impl Options {
             return Err(ValueError {
                 text: Component::Prometheus.to_string(),
                 what: "component to leave out",
-                why: "the other two are there to be scraped by it".to_owned(),
+                why: "the others are there for it".to_owned(),
                 forms: "leave out node-exporter, cadvisor or both",
             });
         }
@@ -121,7 +151,19 @@ fn check_port(component: Component, port: u16, text: &str) -> Result<(), ValueEr
             text,
             "node_exporter runs without privileges and cannot listen below 1024".to_owned(),
         )),
-        (Component::Prometheus | Component::NodeExporter | Component::Cadvisor, _) => Ok(()),
+        (Component::Discovery, _) => Err(port_error(
+            text,
+            "its port is that of its image, in a network that nobody else is in".to_owned(),
+        )),
+        (
+            Component::Prometheus
+            | Component::NodeExporter
+            | Component::Cadvisor
+            | Component::Alertmanager
+            | Component::Pushgateway
+            | Component::Grafana,
+            _,
+        ) => Ok(()),
     }
 }
 
@@ -130,7 +172,7 @@ fn port_error(text: &str, why: String) -> ValueError {
         text: text.to_owned(),
         what: "port of a component",
         why,
-        forms: "write a component and a port, such as prometheus=9091, node-exporter=9101, cadvisor=8081",
+        forms: "write a component and a port, such as prometheus=9091, node-exporter=9101, grafana=3001",
     }
 }
 
@@ -161,7 +203,9 @@ mod tests {
             ("prometheus=0", Err("0 is no port")),
             ("prometheus=65536", Err("is no number from 1 to 65535")),
             ("prometheus=", Err("is no number from 1 to 65535")),
-            ("grafana=3000", Err("is no component")),
+            ("grafana=3000", Ok((Component::Grafana, 3000))),
+            ("discovery=2376", Err("its port is that of its image")),
+            ("loki=3100", Err("is no component")),
             ("9091", Err("there is no =")),
             ("prometheus=9091=1", Err("is no number")),
         ] {
@@ -184,6 +228,7 @@ mod tests {
         let mut options = Options::new("web-1".parse().unwrap());
         options.without = Component::ALL.into();
         assert_eq!(options.components().collect::<Vec<_>>(), [Component::Prometheus]);
+        options.leave_out(Component::Prometheus);
         assert!(
             options
                 .check()
@@ -195,5 +240,25 @@ mod tests {
         assert_eq!(options.check(), Ok(()));
         options.ports.insert(Component::NodeExporter, 80);
         assert!(options.check().unwrap_err().to_string().contains("below 1024"));
+    }
+
+    #[test]
+    fn optional_components_are_there_when_they_are_asked_for() {
+        let mut options = Options::new("web-1".parse().unwrap());
+        let by_default = [
+            Component::NodeExporter,
+            Component::Cadvisor,
+            Component::Prometheus,
+        ];
+        assert_eq!(options.components().collect::<Vec<_>>(), by_default);
+        for component in Component::ALL {
+            options.take_in(component);
+        }
+        assert_eq!(options.components().collect::<Vec<_>>(), Component::ALL);
+        for component in Component::ALL {
+            options.leave_out(component);
+        }
+        assert_eq!(options.components().collect::<Vec<_>>(), [Component::Prometheus]);
+        assert_eq!(options.check(), Ok(()));
     }
 }

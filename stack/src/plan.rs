@@ -1,8 +1,8 @@
 //! From what should be there and what is there to the steps between the two. Pure.
 //!
 //! ```text
-//! setup:    images -> folders -> files -> unwanted containers -> network -> containers -> reloads, restarts -> unwanted files
-//! removal:  containers -> network -> files -> folders -> the mark of the base directory -> the base directory
+//! setup:    images -> folders -> files -> unwanted containers -> networks -> containers -> reloads, restarts -> unwanted networks, files
+//! removal:  containers -> networks -> files -> folders -> the mark of the base directory -> the base directory
 //! ```
 //!
 //! Images come first: when one cannot be had, nothing has changed. A container is replaced only when its own specification or its
@@ -22,10 +22,10 @@ use std::path::{Path, PathBuf};
 pub use refusal::{Foreign, Refusal};
 use sha2::{Digest, Sha256};
 
-use crate::desired::{Attachment, ContainerSpec, Desired, FileSpec, FolderKind, OnChange};
+use crate::desired::{ContainerSpec, Desired, FileKind, FileSpec, FolderKind, NetworkSpec, OnChange};
 use crate::observed::{ObservedContainer, ObservedNetwork, State};
 use crate::options::Pull;
-use crate::spec::{OPTIONS_FILE, PENDING_FILE, folders, known_files};
+use crate::spec::{NETWORK, OPTIONS_FILE, PENDING_FILE, is_as_made, kind_of, known_files, known_folders};
 use crate::{Component, Observed, Run, Step};
 use pending::Pending;
 
@@ -42,7 +42,7 @@ pub fn plan(desired: &Desired, observed: &Observed, run: &Run) -> Result<Vec<Ste
     let fates: Vec<(&ContainerSpec, Fate)> = desired
         .containers
         .iter()
-        .map(|spec| (spec, fate(spec, observed, run, anew)))
+        .map(|spec| (spec, fate(spec, observed, run, &anew)))
         .collect();
     let mut steps = pulls(&fates, observed, run)?;
     steps.extend(folder_steps(desired, observed));
@@ -61,23 +61,18 @@ pub fn plan(desired: &Desired, observed: &Observed, run: &Run) -> Result<Vec<Ste
     steps.extend(file_steps(&changed, &unwanted_files, &pending, observed));
 
     steps.extend(unwanted(desired, observed, run).map(|name| remove(name, "no longer wanted", true)));
-    if anew {
+    if !anew.is_empty() {
         let replaced = fates
             .iter()
             .filter_map(|(spec, fate)| fate.removal(spec, observed));
         steps.extend(replaced);
-        if observed.network.is_some() {
-            steps.push(Step::RemoveNetwork {
-                name: desired.network.name.clone(),
-            });
-        }
-        steps.push(Step::CreateNetwork(desired.network.clone()));
+        steps.extend(network_steps(desired, observed, &anew));
     }
     for (spec, fate) in &fates {
-        if !anew {
+        if anew.is_empty() {
             steps.extend(fate.removal(spec, observed));
         }
-        steps.extend(container_steps(spec, fate, desired, observed));
+        steps.extend(container_steps(spec, fate, observed));
     }
     let is_left = |fate: &Fate| matches!(fate, Fate::Keep | Fate::Unpause);
     let left = pending
@@ -89,6 +84,7 @@ pub fn plan(desired: &Desired, observed: &Observed, run: &Run) -> Result<Vec<Ste
             path: PathBuf::from(PENDING_FILE),
         });
     }
+    steps.extend(unwanted_networks(desired, observed, run));
     // Last: until then a container may still need them.
     steps.extend(unwanted_files.into_iter().map(|path| Step::RemoveFile { path }));
     Ok(steps)
@@ -126,15 +122,11 @@ pub fn removal(observed: &Observed, base_dir: &Path, purge_data: bool) -> Vec<St
         .containers
         .values()
         .any(|container| container.ours && !is_ours(container));
-    if let Some(network) = &observed.network
-        && network.ours
-        && network.guests.is_empty()
-        && !others
-    {
-        steps.push(Step::RemoveNetwork {
-            name: crate::spec::NETWORK.to_owned(),
-        });
-    }
+    let unused = observed
+        .networks
+        .iter()
+        .filter(|(_, network)| network.ours && network.guests.is_empty() && !others);
+    steps.extend(unused.map(|(name, _)| Step::RemoveNetwork { name: name.clone() }));
     // Without the mark, what is there is not ours.
     if is_file(observed, Path::new(OPTIONS_FILE)) {
         steps.extend(file_removal(observed, purge_data));
@@ -144,14 +136,21 @@ pub fn removal(observed: &Observed, base_dir: &Path, purge_data: bool) -> Vec<St
 
 fn file_removal(observed: &Observed, purge_data: bool) -> Vec<Step> {
     let mark = PathBuf::from(OPTIONS_FILE);
+    let goes = |path: &PathBuf| match kind_of(path) {
+        FileKind::Ours => true,
+        FileKind::Data => purge_data,
+        FileKind::Users => purge_data && content(observed, path).is_some_and(|there| is_as_made(path, there)),
+    };
     let mut steps: Vec<Step> = known_files()
         .into_iter()
-        .filter(|path| is_file(observed, path) && *path != mark)
+        .filter(|path| is_file(observed, path) && *path != mark && goes(path))
         .map(|path| Step::RemoveFile { path })
         .collect();
     let base = PathBuf::new();
-    for folder in folders()
+    // What is in a folder before the folder.
+    for folder in known_folders()
         .into_iter()
+        .rev()
         .filter(|folder| observed.entries.contains_key(&folder.path) && folder.path != base)
     {
         let (goes, with_content) = match folder.kind {
@@ -209,7 +208,7 @@ impl Fate {
     }
 }
 
-fn fate(spec: &ContainerSpec, observed: &Observed, run: &Run, network_anew: bool) -> Fate {
+fn fate(spec: &ContainerSpec, observed: &Observed, run: &Run, anew: &BTreeSet<String>) -> Fate {
     let Some(there) = observed.containers.get(&spec.name) else {
         return Fate::Create;
     };
@@ -224,7 +223,8 @@ fn fate(spec: &ContainerSpec, observed: &Observed, run: &Run, network_anew: bool
         return replace("its specification changed");
     }
     // A container keeps the id of its network: it cannot start in a new one of the same name.
-    if network_anew && spec.attachment != Attachment::Host {
+    let networks = spec.attachment.networks(NETWORK);
+    if networks.iter().any(|network| anew.contains(*network)) {
         return replace("its network is made anew");
     }
     match there.state {
@@ -245,12 +245,48 @@ fn remove(name: &str, why: &str, ours: bool) -> Step {
 }
 
 /// Is the network that is there the one that is wanted?
-fn network_fits(desired: &Desired, there: &ObservedNetwork) -> bool {
-    let wanted = &desired.network;
+fn network_fits(wanted: &NetworkSpec, there: &ObservedNetwork) -> bool {
     there.ours
+        && there.internal == wanted.internal
         && there.subnet == wanted.subnet
         && there.gateway == Some(wanted.gateway)
         && there.bridge == wanted.bridge
+}
+
+/// Networks that are made (anew).
+fn network_steps(desired: &Desired, observed: &Observed, anew: &BTreeSet<String>) -> Vec<Step> {
+    let made: Vec<&NetworkSpec> = desired
+        .networks
+        .iter()
+        .filter(|network| anew.contains(&network.name))
+        .collect();
+    let there = made
+        .iter()
+        .filter(|network| observed.networks.contains_key(&network.name));
+    let removals = there.map(|network| Step::RemoveNetwork {
+        name: network.name.clone(),
+    });
+    let creations = made.iter().map(|network| Step::CreateNetwork((*network).clone()));
+    removals.chain(creations).collect()
+}
+
+/// Removals of networks of ours that are not wanted, and that nobody else is in.
+fn unwanted_networks(desired: &Desired, observed: &Observed, run: &Run) -> Vec<Step> {
+    let base_dir = run.base_dir.display().to_string();
+    // Those of wanted names are ours by then.
+    let others = observed.containers.iter().any(|(name, there)| {
+        let is_wanted = desired.containers.iter().any(|spec| spec.name == *name);
+        there.ours && there.base_dir != base_dir && !is_wanted
+    });
+    observed
+        .networks
+        .iter()
+        .filter(|(name, there)| {
+            let is_wanted = desired.networks.iter().any(|network| network.name == **name);
+            !is_wanted && there.ours && there.guests.is_empty() && !others
+        })
+        .map(|(name, _)| Step::RemoveNetwork { name: name.clone() })
+        .collect()
 }
 
 /// Names of containers of this stack that are not wanted.
@@ -323,6 +359,9 @@ fn changed_files<'a>(desired: &'a Desired, observed: &Observed) -> Vec<Changed<'
         .iter()
         .filter_map(|file| {
             let there = observed.entries.get(&file.path);
+            if file.kind == FileKind::Users && there.is_some() {
+                return None;
+            }
             let other_content = there.and_then(|there| there.content.as_ref()) != Some(&file.content);
             let other_access = there.is_some_and(|there| there.access != file.access);
             (other_content || other_access).then_some(Changed {
@@ -367,6 +406,7 @@ fn kept_copy(path: &Path, observed: &Observed) -> Option<FileSpec> {
         path: kept_path(path, &content),
         content,
         access: there.access,
+        kind: FileKind::Users,
         on_change: OnChange::Nothing,
         // Whatever is in it.
         secret: true,
@@ -382,9 +422,9 @@ fn kept_path(path: &Path, content: &[u8]) -> PathBuf {
     PathBuf::from(name)
 }
 
-fn container_steps(spec: &ContainerSpec, fate: &Fate, desired: &Desired, observed: &Observed) -> Vec<Step> {
+fn container_steps(spec: &ContainerSpec, fate: &Fate, observed: &Observed) -> Vec<Step> {
     let name = spec.name.clone();
-    let mut steps = connections(spec, fate, desired, observed);
+    let mut steps = connections(spec, fate, observed);
     match fate {
         Fate::Keep => {}
         Fate::Create | Fate::Replace(_) => {
@@ -399,19 +439,17 @@ fn container_steps(spec: &ContainerSpec, fate: &Fate, desired: &Desired, observe
 }
 
 /// Networks that a container which stays was taken out of.
-fn connections(spec: &ContainerSpec, fate: &Fate, desired: &Desired, observed: &Observed) -> Vec<Step> {
-    let (Attachment::Networks(others), false) = (&spec.attachment, fate.creates()) else {
+fn connections(spec: &ContainerSpec, fate: &Fate, observed: &Observed) -> Vec<Step> {
+    let (Some(there), false) = (observed.containers.get(&spec.name), fate.creates()) else {
         return Vec::new();
     };
-    let Some(there) = observed.containers.get(&spec.name) else {
-        return Vec::new();
-    };
-    std::iter::once(&desired.network.name)
-        .chain(others)
+    spec.attachment
+        .networks(NETWORK)
+        .into_iter()
         .filter(|network| !there.networks.contains(*network))
         .map(|network| Step::Connect {
             container: spec.name.clone(),
-            network: network.clone(),
+            network: network.to_owned(),
         })
         .collect()
 }
@@ -421,8 +459,13 @@ fn unwanted_files(desired: &Desired, observed: &Observed) -> Vec<PathBuf> {
     known_files()
         .into_iter()
         .filter(|path| path.as_os_str() != PENDING_FILE && is_file(observed, path))
+        .filter(|path| kind_of(path) == FileKind::Ours)
         .filter(|path| !desired.files.iter().any(|file| file.path == *path))
         .collect()
+}
+
+fn content<'a>(observed: &'a Observed, path: &Path) -> Option<&'a [u8]> {
+    observed.entries.get(path)?.content.as_deref()
 }
 
 fn is_file(observed: &Observed, path: &Path) -> bool {

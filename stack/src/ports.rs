@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 
-use crate::{Component, Facts, Options};
+use crate::{Component, Facts, Options, Reach};
 
 /// A port of the host that a component listens on, or is published on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,9 +71,9 @@ pub fn wanted(options: &Options, facts: &Facts) -> Vec<Wanted> {
         .map(|component| Wanted {
             component,
             address: SocketAddrV4::new(
-                match component {
-                    Component::NodeExporter => facts.range.gateway,
-                    Component::Prometheus | Component::Cadvisor => Ipv4Addr::LOCALHOST,
+                match component.reach() {
+                    Reach::Gateway => facts.range.gateway,
+                    Reach::Loopback | Reach::Inside => Ipv4Addr::LOCALHOST,
                 },
                 options.port(component),
             ),

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use crate::engine::{Engine, Health, Inspected};
 use crate::prometheus::{Prometheus, Target, TargetHealth};
-use crate::spec::PROMETHEUS_PORT;
-use crate::{Component, Event, OnEvent, Options, StackError, State};
+use crate::{Component, Event, OnEvent, Options, StackError, State, spec};
 
 /// Containers that are not well by then will not be: the longest start-up time and some questions after it.
 const CONTAINERS_LIMIT: Duration = Duration::from_secs(180);
@@ -143,14 +142,10 @@ pub(crate) struct Wanted {
 pub(crate) fn wanted(options: &Options, gateway: Ipv4Addr) -> Vec<Wanted> {
     options
         .components()
-        .map(|component| {
-            let port = options.port(component);
-            let address = match component {
-                Component::Prometheus => format!("127.0.0.1:{PROMETHEUS_PORT}"),
-                Component::NodeExporter => format!("{gateway}:{port}"),
-                Component::Cadvisor => format!("{}:{port}", component.container()),
-            };
-            Wanted { component, address }
+        .filter(|component| component.is_scraped())
+        .map(|component| Wanted {
+            component,
+            address: spec::scrape_address(component, options, gateway),
         })
         .collect()
 }
@@ -228,6 +223,7 @@ fn target_of<'a>(wanted: &Wanted, targets: &'a [Target]) -> Option<&'a Target> {
 pub(crate) fn without_target(targets: &[Target], options: &Options) -> Vec<Target> {
     options
         .components()
+        .filter(|component| component.is_scraped())
         .filter(|component| !targets.iter().any(|target| target.job == component.name()))
         .map(absent)
         .collect()

@@ -13,21 +13,38 @@
 //!     COMPONENT.password  0400 65534    what Prometheus shows when it scrapes
 //!   conf.d/, rules/       0755 root     the user's: made, never touched again
 //!   data/                 0750 65534    /prometheus
+//!
+//! with Alertmanager:                    in its container: /etc/alertmanager, read-only, the folder as a whole
+//!   alertmanager/         0755 root
+//!     alertmanager.yml    0644 root     the user's: made once
+//!     web.yml             0400 65534
+//!     secrets/            2750 root:65534  the user's: what root puts there, Alertmanager reads and others do not
+//!     templates/          0755 root     the user's
+//!   alertmanager-data/    0750 65534    /alertmanager
+//! with Pushgateway:
+//!   pushgateway-web.yml   0400 65534    mounted alone
+//!   pushgateway-data/     0750 65534    /pushgateway
+//! with Grafana:
+//!   secrets/grafana.password             0400 472   belongs to grafana-data: Grafana takes it at its first start alone
+//!   secrets/grafana-datasource.password  0400 472   Prometheus' password once more; both are mounted alone
+//!   grafana/datasources/, dashboards/    0755 root  provisioning, mounted as folders
+//!   grafana-data/         0750 472      /var/lib/grafana
 //! ```
 //!
 //! No password is in a command, an environment variable or a label: `docker inspect` shows none.
 
 mod config;
 mod containers;
-
-use std::path::{Path, PathBuf};
+mod files;
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
 
-use crate::desired::{
-    Access, Desired, FileSpec, FolderKind, FolderSpec, LABEL_BASE_DIR, LABEL_STACK, NetworkSpec, OnChange,
-};
-use crate::{Component, Facts, Options, ValueError};
+use crate::desired::{Desired, LABEL_BASE_DIR, LABEL_STACK, NetworkSpec};
+use crate::{Component, Facts, Options, Reach, ValueError};
+
+pub(crate) use files::{is_as_made, kind_of, known_files, known_folders};
 
 /// The kept options; that it is there marks a base directory as ours.
 pub const OPTIONS_FILE: &str = "masthead-stack.json";
@@ -38,6 +55,14 @@ pub const PENDING_FILE: &str = "masthead-stack.pending";
 pub const NETWORK: &str = "masthead";
 /// Name of its bridge interface.
 pub const BRIDGE: &str = "masthead0";
+/// Name of the network between Prometheus and the socket's proxy.
+pub const DISCOVERY_NETWORK: &str = "masthead-discovery";
+/// Name of its bridge interface.
+pub const DISCOVERY_BRIDGE: &str = "masthead1";
+/// All networks of our names; the stack's own first.
+pub const NETWORKS: [&str; 2] = [NETWORK, DISCOVERY_NETWORK];
+/// The job of the applications that ask to be scraped.
+pub const APPS_JOB: &str = "apps";
 /// User name of all generated credentials.
 pub const USER: &str = "masthead";
 /// Port that Prometheus listens on in its container.
@@ -60,28 +85,41 @@ const PROMETHEUS_FILE: &str = "prometheus.yml";
 const PROMTOOL_FILE: &str = "promtool.yml";
 const SECRETS_FOLDER: &str = "secrets";
 const DATA_FOLDER: &str = "data";
-const USERS_FOLDERS: [&str; 2] = ["conf.d", "rules"];
 
 /// The configuration folder in Prometheus' container.
 const PROMETHEUS_ETC: &str = "/etc/prometheus";
-
-const ROOT: u32 = 0;
-/// A bcrypt hash of no known password: facts without a component's secret lock it.
-const LOCKED: &str = "$2y$05$.....................................................";
+/// The configuration folder in Alertmanager's container.
+const ALERTMANAGER_ETC: &str = "/etc/alertmanager";
+/// Prometheus' password in Grafana's container.
+const GRAFANA_PROMETHEUS_PASSWORD: &str = "/run/secrets/prometheus";
+/// The dashboards in Grafana's container.
+const GRAFANA_DASHBOARDS_ETC: &str = "/etc/grafana/provisioning/dashboards";
 
 /// All that should be there.
 #[must_use]
 pub fn desired(options: &Options, facts: &Facts) -> Desired {
-    Desired {
-        network: NetworkSpec {
-            name: NETWORK.to_owned(),
-            bridge: BRIDGE.to_owned(),
-            subnet: facts.range.subnet.clone(),
-            gateway: facts.range.gateway,
+    let mut networks = vec![NetworkSpec {
+        name: NETWORK.to_owned(),
+        bridge: BRIDGE.to_owned(),
+        subnet: facts.range.subnet.clone(),
+        gateway: facts.range.gateway,
+        internal: false,
+        labels: labels(&facts.base_dir),
+    }];
+    if options.has(Component::Discovery) {
+        networks.push(NetworkSpec {
+            name: DISCOVERY_NETWORK.to_owned(),
+            bridge: DISCOVERY_BRIDGE.to_owned(),
+            subnet: facts.discovery_range.subnet.clone(),
+            gateway: facts.discovery_range.gateway,
+            internal: true,
             labels: labels(&facts.base_dir),
-        },
-        folders: folders(),
-        files: files(options, facts),
+        });
+    }
+    Desired {
+        networks,
+        folders: files::folders(options),
+        files: files::files(options, facts),
         containers: options
             .components()
             .map(|component| containers::container(component, options, facts))
@@ -93,17 +131,8 @@ pub fn desired(options: &Options, facts: &Facts) -> Desired {
 /// options. Folders before what is in them; the base directory itself is the empty path.
 #[must_use]
 pub fn known_paths() -> Vec<PathBuf> {
-    let folders = folders().into_iter().map(|folder| folder.path);
+    let folders = known_folders().into_iter().map(|folder| folder.path);
     folders.chain(known_files()).collect()
-}
-
-/// The files among [`known_paths`].
-pub(crate) fn known_files() -> Vec<PathBuf> {
-    let fixed = [OPTIONS_FILE, PENDING_FILE, PROMTOOL_FILE, PROMETHEUS_FILE];
-    let secrets = Component::ALL
-        .into_iter()
-        .flat_map(|component| [password_file(component), hash_file(component)]);
-    fixed.into_iter().map(PathBuf::from).chain(secrets).collect()
 }
 
 /// The options that are kept beside the stack's files.
@@ -133,14 +162,30 @@ pub fn password_file(component: Component) -> PathBuf {
     Path::new(SECRETS_FOLDER).join(format!("{component}.password"))
 }
 
-/// The file below the base directory in which the hash of the component's password is.
+/// The file below the base directory in which the hash of the component's password is; `None` of one that is given the password
+/// itself, or none.
 #[must_use]
-pub fn hash_file(component: Component) -> PathBuf {
-    PathBuf::from(match component {
+pub fn hash_file(component: Component) -> Option<PathBuf> {
+    let path = match component {
         Component::Prometheus => "web.yml",
         Component::NodeExporter => "node-exporter-web.yml",
         Component::Cadvisor => "cadvisor.htpasswd",
-    })
+        Component::Alertmanager => "alertmanager/web.yml",
+        Component::Pushgateway => "pushgateway-web.yml",
+        Component::Grafana | Component::Discovery => return None,
+    };
+    Some(PathBuf::from(path))
+}
+
+/// Where Prometheus finds a component, as `host:port`.
+pub(crate) fn scrape_address(component: Component, options: &Options, gateway: Ipv4Addr) -> String {
+    match (component, component.reach()) {
+        (Component::Prometheus, _) => format!("127.0.0.1:{PROMETHEUS_PORT}"),
+        (_, Reach::Gateway) => format!("{gateway}:{}", options.port(component)),
+        // The port that moves is the published one.
+        (_, Reach::Loopback) => format!("{}:{}", component.container(), component.port()),
+        (_, Reach::Inside) => format!("{}:{}", component.container(), options.port(component)),
+    }
 }
 
 /// The labels of everything that is ours.
@@ -151,86 +196,6 @@ fn labels(base_dir: &Path) -> BTreeMap<String, String> {
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into()
-}
-
-fn access(mode: u32, uid: u32) -> Access {
-    Access { mode, uid, gid: uid }
-}
-
-/// The first is the base directory itself.
-pub(crate) fn folders() -> Vec<FolderSpec> {
-    let folder = |path: &str, access, kind| FolderSpec {
-        path: PathBuf::from(path),
-        access,
-        kind,
-    };
-    let prometheus = Component::Prometheus.uid();
-    let ours = [
-        folder("", access(0o755, ROOT), FolderKind::Ours),
-        folder(SECRETS_FOLDER, access(0o700, prometheus), FolderKind::Ours),
-        folder(DATA_FOLDER, access(0o750, prometheus), FolderKind::Data),
-    ];
-    let users = USERS_FOLDERS.map(|path| folder(path, access(0o755, ROOT), FolderKind::Users));
-    ours.into_iter().chain(users).collect()
-}
-
-/// In the order in which they are written: the mark first, then what others point to.
-fn files(options: &Options, facts: &Facts) -> Vec<FileSpec> {
-    let prometheus = Component::Prometheus.uid();
-    let file = |path: PathBuf, content: String, access, on_change, secret| FileSpec {
-        path,
-        content: content.into_bytes(),
-        access,
-        on_change,
-        secret,
-    };
-    let plain = |path: &str, content, mode, on_change| {
-        file(PathBuf::from(path), content, access(mode, ROOT), on_change, false)
-    };
-    let mut files = vec![plain(OPTIONS_FILE, kept(options), 0o600, OnChange::Nothing)];
-    for component in options.components() {
-        let secret = facts.secrets.iter().find(|(of, _)| *of == component);
-        let (password, hash) = secret.map_or((String::new(), LOCKED), |(_, secret)| {
-            (secret.password.clone(), secret.hash.as_str())
-        });
-        files.push(file(
-            password_file(component),
-            password,
-            access(0o400, prometheus),
-            // Prometheus and promtool read it at each request.
-            OnChange::Nothing,
-            true,
-        ));
-        let (content, on_change) = match component {
-            // Read at each request, through the folder's mount.
-            Component::Prometheus => (config::web(hash), OnChange::Nothing),
-            // Mounted alone: the container goes on seeing the replaced file until it is started again.
-            Component::NodeExporter => (config::web(hash), OnChange::Restart(component)),
-            Component::Cadvisor => (config::htpasswd(hash), OnChange::Restart(component)),
-        };
-        files.push(file(
-            hash_file(component),
-            content,
-            access(0o400, component.uid()),
-            on_change,
-            true,
-        ));
-    }
-    files.push(plain(PROMTOOL_FILE, config::promtool(), 0o644, OnChange::Nothing));
-    files.push(plain(
-        PROMETHEUS_FILE,
-        config::prometheus(options, facts),
-        0o644,
-        OnChange::Reload(Component::Prometheus),
-    ));
-    files
-}
-
-fn kept(options: &Options) -> String {
-    // Maps with string keys, numbers and text: there is no error to be had.
-    let mut json = serde_json::to_string_pretty(options).unwrap_or_default();
-    json.push('\n');
-    json
 }
 
 #[cfg(test)]

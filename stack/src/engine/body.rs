@@ -57,6 +57,7 @@ fn host_config(spec: &ContainerSpec, network: &str) -> HostConfig {
         network_mode: Some(match spec.attachment {
             Attachment::Host => "host".to_owned(),
             Attachment::Networks(_) => network.to_owned(),
+            Attachment::Only(ref network) => network.clone(),
         }),
         pid_mode: spec.host_pid.then(|| "host".to_owned()),
         // Where the engine remaps users, the files that the stack owns would be somebody else's inside.

@@ -137,7 +137,7 @@ impl Engine {
     /// Makes a container, exactly as specified.
     pub(crate) async fn create(&self, spec: &ContainerSpec, network: &str) -> Result<(), StackError> {
         let further = match &spec.attachment {
-            Attachment::Host => &[],
+            Attachment::Host | Attachment::Only(_) => &[],
             Attachment::Networks(further) => further.as_slice(),
         };
         let options = CreateContainerOptionsBuilder::new().name(&spec.name).build();

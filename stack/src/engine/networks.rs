@@ -11,6 +11,8 @@ use crate::{ObservedNetwork, StackError};
 
 /// The engine's option for the name of a bridge interface.
 const BRIDGE_NAME: &str = "com.docker.network.bridge.name";
+/// Its option for a bridge on which the host has no address, so that what is in the network is out of the host's own users' reach.
+const NO_HOST_ADDRESS: &str = "com.docker.network.bridge.inhibit_ipv4";
 
 /// A network of the engine, whosever it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,12 +82,17 @@ impl Engine {
                 .unwrap_or_default()
                 .remove(BRIDGE_NAME)
                 .unwrap_or_default(),
+            internal: network.internal.unwrap_or(false),
             guests,
         }))
     }
 
     /// Makes a network.
     pub(crate) async fn create_network(&self, spec: &NetworkSpec) -> Result<(), StackError> {
+        let mut options = HashMap::from([(BRIDGE_NAME.to_owned(), spec.bridge.clone())]);
+        if spec.internal {
+            options.insert(NO_HOST_ADDRESS.to_owned(), "true".to_owned());
+        }
         let request = NetworkCreateRequest {
             name: spec.name.clone(),
             driver: Some("bridge".to_owned()),
@@ -98,7 +105,8 @@ impl Engine {
                 }]),
                 options: None,
             }),
-            options: Some(HashMap::from([(BRIDGE_NAME.to_owned(), spec.bridge.clone())])),
+            options: Some(options),
+            internal: Some(spec.internal),
             labels: Some(spec.labels.clone().into_iter().collect()),
             ..Default::default()
         };

@@ -7,6 +7,7 @@ use std::process::Stdio;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
 use crate::StackError;
+use crate::link::Link;
 
 /// What is kept of what a program says when it fails.
 const MAX_SAID_BYTES: u64 = 4096;
@@ -62,6 +63,39 @@ pub(super) fn start(program: &str, words: &[&str]) -> Result<Pipe, StackError> {
         Ok(Ended {
             code: status.code(),
             said: String::from_utf8_lossy(&text).trim().to_owned(),
+        })
+    };
+    Ok(Pipe {
+        words: shown,
+        input: Some(Box::new(input)),
+        output: Some(Box::new(output)),
+        ended: Box::pin(ended),
+    })
+}
+
+/// The same on a server. What the program says beside its output is not heard from there.
+pub(super) async fn start_over(link: &Link, program: &str, words: &[&str]) -> Result<Pipe, StackError> {
+    let shown = std::iter::once(&program)
+        .chain(words)
+        .copied()
+        .collect::<Vec<_>>()
+        .join(" ");
+    let mut child = link.spawn(program, words).await?;
+    let (Some(input), Some(output)) = (child.stdin().take(), child.stdout().take()) else {
+        return Err(StackError::Program {
+            words: shown,
+            reason: "it has no streams".to_owned(),
+        });
+    };
+    let server = link.server().name.to_string();
+    let ended = async move {
+        let status = child.wait().await.map_err(std::io::Error::other)?;
+        Ok(Ended {
+            said: match status.code() {
+                Some(code) => format!("it ended with code {code} on server {server}"),
+                None => format!("(on server {server})"),
+            },
+            code: status.code(),
         })
     };
     Ok(Pipe {

@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use super::Changed;
-use crate::desired::{Access, FileSpec, OnChange};
+use crate::desired::{Access, FileKind, FileSpec, OnChange};
 use crate::spec::PENDING_FILE;
 use crate::{Component, Observed, Step};
 
@@ -93,6 +93,7 @@ impl Pending {
                     uid: 0,
                     gid: 0,
                 },
+                kind: FileKind::Ours,
                 on_change: OnChange::Nothing,
                 secret: false,
             },

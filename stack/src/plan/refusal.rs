@@ -1,10 +1,11 @@
 //! Why there is no plan.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 
 use super::{KEPT_SUFFIX, network_fits};
-use crate::desired::Desired;
+use crate::desired::{Desired, NetworkSpec};
 use crate::spec::PENDING_FILE;
 use crate::{Observed, Run};
 
@@ -122,8 +123,8 @@ impl fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
-/// Is something in the way? If not: does the network have to be made (anew)?
-pub(super) fn check(desired: &Desired, observed: &Observed, run: &Run) -> Result<bool, Refusal> {
+/// Is something in the way? If not: which networks have to be made (anew)?
+pub(super) fn check(desired: &Desired, observed: &Observed, run: &Run) -> Result<BTreeSet<String>, Refusal> {
     let mut foreign = Vec::new();
     if observed.base_dir_is_foreign && !run.adopt {
         foreign.push(Foreign::BaseDir {
@@ -134,16 +135,21 @@ pub(super) fn check(desired: &Desired, observed: &Observed, run: &Run) -> Result
     if !run.adopt {
         foreign.extend(containers(desired, observed, run));
     }
-    foreign.extend(network(desired, observed, run));
-    if foreign.is_empty() {
-        let fits = observed
-            .network
-            .as_ref()
-            .is_some_and(|there| network_fits(desired, there));
-        Ok(!fits)
-    } else {
-        Err(Refusal::NotOurs(foreign))
+    foreign.extend(
+        desired
+            .networks
+            .iter()
+            .filter_map(|wanted| network(wanted, desired, observed, run)),
+    );
+    if !foreign.is_empty() {
+        return Err(Refusal::NotOurs(foreign));
     }
+    let fits = |wanted: &NetworkSpec| {
+        let there = observed.networks.get(&wanted.name);
+        there.is_some_and(|there| network_fits(wanted, there))
+    };
+    let anew = desired.networks.iter().filter(|wanted| !fits(wanted));
+    Ok(anew.map(|wanted| wanted.name.clone()).collect())
 }
 
 fn paths(desired: &Desired, observed: &Observed, run: &Run) -> Vec<Foreign> {
@@ -187,10 +193,10 @@ fn containers(desired: &Desired, observed: &Observed, run: &Run) -> Vec<Foreign>
         .collect()
 }
 
-fn network(desired: &Desired, observed: &Observed, run: &Run) -> Option<Foreign> {
-    let there = observed.network.as_ref()?;
-    let name = desired.network.name.clone();
-    if network_fits(desired, there) {
+fn network(wanted: &NetworkSpec, desired: &Desired, observed: &Observed, run: &Run) -> Option<Foreign> {
+    let name = wanted.name.clone();
+    let there = observed.networks.get(&name)?;
+    if network_fits(wanted, there) {
         return None;
     }
     if !there.ours && !run.adopt {

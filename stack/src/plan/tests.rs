@@ -8,14 +8,16 @@ use proptest::sample::{Index, select, subsequence};
 
 use super::world::{Container, World};
 use super::{Foreign, Refusal, kept_path, plan, removal};
-use crate::desired::Access;
+use crate::desired::{Access, FileKind};
 use crate::observed::{ObservedEntry, State};
 use crate::options::Pull;
-use crate::spec::{NETWORK, OPTIONS_FILE, PENDING_FILE, desired, known_files};
-use crate::{Component, Facts, Options, Range, Run, Secret, Step};
+use crate::spec::{
+    NETWORK, NETWORKS, OPTIONS_FILE, PENDING_FILE, desired, is_as_made, kind_of, known_files, password_file,
+};
+use crate::{Component, Facts, Need, Options, Range, Run, Secret, Step};
 
 const BASE: &str = "/etc/masthead/prometheus";
-const ALL: [Component; 3] = Component::ALL;
+const ALL: [Component; 7] = Component::ALL;
 
 fn options() -> Options {
     Options::new("web-1".parse().unwrap())
@@ -35,6 +37,10 @@ fn facts(round: u8) -> Facts {
         range: Range {
             subnet: "172.29.241.0/24".to_owned(),
             gateway: [172, 29, 241, 1].into(),
+        },
+        discovery_range: Range {
+            subnet: "172.29.242.0/24".to_owned(),
+            gateway: [172, 29, 242, 1].into(),
         },
         platform_networks: Vec::new(),
         secrets: ALL.map(|component| (component, secret(component))).into(),
@@ -75,9 +81,9 @@ enum Fate {
     Stranger,
     StrangerOfOurs,
     Disconnected(Component),
-    NetworkGone,
-    NetworkForeign,
-    NetworkOther,
+    NetworkGone(&'static str),
+    NetworkForeign(&'static str),
+    NetworkOther(&'static str),
     Guest,
     ImagesGone,
 }
@@ -131,17 +137,9 @@ impl Fate {
                 let text = format!("{before}\n{text}");
                 write(world, PENDING_FILE, &text);
             }
-            Self::NetworkGone => world.network = None,
             Self::ImagesGone => world.images.clear(),
-            Self::NetworkForeign => {
-                if let Some(network) = &mut world.network {
-                    network.ours = false;
-                }
-            }
-            Self::NetworkOther => {
-                if let Some(network) = &mut world.network {
-                    network.bridge = "br-1".to_owned();
-                }
+            Self::NetworkGone(name) | Self::NetworkForeign(name) | Self::NetworkOther(name) => {
+                self.befall_network(name, world);
             }
             Self::Guest => {
                 world.containers.insert("shop".to_owned(), foreign(world, true));
@@ -155,9 +153,22 @@ impl Fate {
                     base_dir: BASE.to_owned(),
                     ..foreign(world, false)
                 };
-                world.containers.insert("masthead-alertmanager".to_owned(), other);
+                world.containers.insert("masthead-other".to_owned(), other);
             }
             _ => self.befall_container(world),
+        }
+    }
+
+    fn befall_network(&self, name: &str, world: &mut World) {
+        let Some(network) = world.networks.get_mut(name) else {
+            return;
+        };
+        match self {
+            Self::NetworkForeign(_) => network.ours = false,
+            Self::NetworkOther(_) => network.bridge = "br-1".to_owned(),
+            _ => {
+                world.networks.remove(name);
+            }
         }
     }
 
@@ -198,7 +209,7 @@ impl Fate {
             Self::ContainerOfOther(_) => there.base_dir = "/srv/other".to_owned(),
             Self::ContainerChanged(_) => there.fingerprint = "older".to_owned(),
             Self::Disconnected(_) => {
-                there.networks.remove(NETWORK);
+                there.networks.pop_first();
             }
             // A run was cut off after it wrote a file and before the program read it.
             Self::ContainerHasReadOld(_, restart) => {
@@ -220,7 +231,7 @@ impl Fate {
 }
 
 fn foreign(world: &World, in_network: bool) -> Container {
-    let network = world.network.as_ref().filter(|_| in_network);
+    let network = world.networks.get(NETWORK).filter(|_| in_network);
     Container {
         ours: false,
         base_dir: String::new(),
@@ -251,8 +262,10 @@ fn write(world: &mut World, path: &str, text: &str) {
     }
 }
 
-const USERS_FILES: [&str; 4] = [
+const USERS_FILES: [&str; 6] = [
     "conf.d/own.yml",
+    "alertmanager/alertmanager.yml",
+    "alertmanager/secrets/mail",
     "rules/own.yml",
     "notes.txt",
     "prometheus.yml.old",
@@ -260,6 +273,7 @@ const USERS_FILES: [&str; 4] = [
 
 fn fates() -> impl Strategy<Value = Vec<Fate>> {
     let component = || select(ALL.to_vec());
+    let network = || select(NETWORKS.to_vec());
     let index = any::<Index>;
     let states = vec![
         State::Created,
@@ -283,8 +297,8 @@ fn fates() -> impl Strategy<Value = Vec<Fate>> {
         component().prop_map(Fate::Disconnected),
         Just(Fate::Stranger),
         Just(Fate::StrangerOfOurs),
-        Just(Fate::NetworkGone),
-        Just(Fate::NetworkOther),
+        network().prop_map(Fate::NetworkGone),
+        network().prop_map(Fate::NetworkOther),
         Just(Fate::ImagesGone),
     ];
     let rare = prop_oneof![
@@ -293,22 +307,30 @@ fn fates() -> impl Strategy<Value = Vec<Fate>> {
         (component(), any::<bool>())
             .prop_map(|(component, within)| Fate::ContainerForeign(component, within)),
         component().prop_map(Fate::ContainerOfOther),
-        Just(Fate::NetworkForeign),
+        network().prop_map(Fate::NetworkForeign),
         Just(Fate::Guest),
     ];
     prop::collection::vec(prop_oneof![8 => common, 2 => rare], 0..7)
 }
 
 fn some_options() -> impl Strategy<Value = (Options, Facts)> {
-    let without = subsequence(vec![Component::NodeExporter, Component::Cadvisor], 0..=2);
+    let of = |need: Need| -> Vec<Component> {
+        ALL.into_iter()
+            .filter(|component| component.need() == need)
+            .collect()
+    };
+    let without = subsequence(of(Need::Default), 0..=2);
+    let with = subsequence(of(Need::Optional), 0..=4);
     let intervals = select(vec!["15s", "30s"]);
-    (without, intervals, any::<bool>(), any::<bool>(), 1..3_u8).prop_map(
-        |(without, interval, moved, platform, round)| {
+    (without, with, intervals, any::<bool>(), any::<bool>(), 1..3_u8).prop_map(
+        |(without, with, interval, moved, platform, round)| {
             let mut options = options();
             options.without = without.into_iter().collect();
+            options.with = with.into_iter().collect();
             options.scrape_interval = interval.parse().unwrap();
             if moved {
-                options.ports.insert(Component::Prometheus, 9091);
+                options.ports.insert(Component::Prometheus, 9099);
+                options.ports.insert(Component::Grafana, 3001);
             }
             let mut facts = facts(round);
             if platform {
@@ -319,16 +341,26 @@ fn some_options() -> impl Strategy<Value = (Options, Facts)> {
     )
 }
 
+const DATA: [&str; 4] = ["data", "alertmanager-data", "pushgateway-data", "grafana-data"];
+const USERS_FOLDERS: [&str; 4] = [
+    "conf.d",
+    "rules",
+    "alertmanager/secrets",
+    "alertmanager/templates",
+];
+
 /// Files and folders that no plan may touch, and no removal.
 fn users_files(world: &World, purge: bool) -> impl Iterator<Item = (&PathBuf, &ObservedEntry)> {
     let known: BTreeSet<PathBuf> = known_files().into_iter().collect();
     world.entries.iter().filter(move |(path, entry)| {
         let is_below = |other: &PathBuf| other != *path && other.starts_with(path);
         match entry.content {
-            Some(_) => !known.contains(*path) && !path.starts_with("data"),
+            // What was made for the user is theirs once they changed it.
+            Some(ref content) if kind_of(path) == FileKind::Users => !(purge && is_as_made(path, content)),
+            Some(_) => !known.contains(*path) && !DATA.iter().any(|data| path.starts_with(data)),
             // An empty folder of the user's goes when everything goes.
             None if purge && !world.entries.keys().any(is_below) => false,
-            None => path.starts_with("conf.d") || path.starts_with("rules"),
+            None => USERS_FOLDERS.iter().any(|folder| path.starts_with(folder)),
         }
     })
 }
@@ -380,7 +412,7 @@ fn assert_justified(refusal: &Refusal, world: &World, run: &Run) {
             Foreign::OtherStack { name, base_dir } => {
                 assert!(!run.adopt && world.containers[name].base_dir == *base_dir);
             }
-            Foreign::Network { .. } => assert!(!run.adopt && !world.network.as_ref().unwrap().ours),
+            Foreign::Network { name } => assert!(!run.adopt && !world.networks[name].ours),
             Foreign::NetworkInUse { guests, .. } => {
                 assert!(!guests.is_empty() && guests.iter().all(|guest| text.contains(guest)));
             }
@@ -445,7 +477,9 @@ proptest! {
         for fate in &fates {
             fate.befall(&mut world);
         }
-        write(&mut world, "data/00000001", "samples");
+        for data in DATA {
+            write(&mut world, &format!("{data}/00000001"), "samples");
+        }
         let was_marked = world.content(OPTIONS_FILE).is_some();
         let base = PathBuf::from(BASE);
         let steps = removal(&world.observe(), &base, purge);
@@ -460,13 +494,21 @@ proptest! {
             assert_untouched(&world, &host, false, purge);
             let is_ours = |there: &Container| there.ours && there.base_dir == BASE;
             prop_assert!(!host.containers.values().any(is_ours));
-            if let Some(network) = &host.network {
+            for network in host.observe().networks.values() {
                 let others = host.containers.values().any(|there| there.ours);
-                prop_assert!(!network.ours || !host.observe().network.unwrap().guests.is_empty() || others);
+                prop_assert!(!network.ours || !network.guests.is_empty() || others);
+            }
+            for folder in DATA {
+                let sample = format!("{folder}/00000001");
+                let before = world.content(&sample).is_some();
+                prop_assert_eq!(host.content(&sample).is_some(), before && !(purge && was_marked), "{}", folder);
             }
             let data = host.content("data/00000001").is_some();
-            let before = world.content("data/00000001").is_some();
-            prop_assert_eq!(data, before && !(purge && was_marked));
+            // Grafana keeps the password of its first start in its data: who keeps that, keeps this.
+            let password = password_file(Component::Grafana);
+            if !(purge && was_marked) {
+                prop_assert_eq!(host.entries.get(&password), world.entries.get(&password));
+            }
             if purge && was_marked {
                 // What is left is the user's, and folders on the way to it.
                 for (path, entry) in &host.entries {
@@ -599,7 +641,7 @@ fn what_happened_to_the_host_is_mended() {
     );
     check(
         |world, _, _| {
-            world.network = None;
+            world.networks.clear();
             world.images.clear();
         },
         &[
@@ -652,7 +694,7 @@ fn a_refusal_names_all_that_is_in_the_way_and_what_to_do() {
         Fate::MarkGone,
         Fate::ContainerForeign(Component::Prometheus, true),
         Fate::ContainerOfOther(Component::Cadvisor),
-        Fate::NetworkForeign,
+        Fate::NetworkForeign(NETWORK),
         Fate::Guest,
     ] {
         fate.befall(&mut world);

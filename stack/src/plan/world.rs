@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::KEPT_SUFFIX;
-use crate::desired::{Attachment, ContainerSpec, Desired, FolderKind, OnChange};
+use crate::desired::{ContainerSpec, Desired, FileKind, FolderKind, OnChange};
 use crate::observed::{Observed, ObservedContainer, ObservedEntry, ObservedNetwork, State};
-use crate::spec::{OPTIONS_FILE, desired, hash_file, known_paths};
+use crate::spec::{OPTIONS_FILE, desired, known_paths};
 use crate::{Component, Facts, Options, Step};
 
 /// A container and what the program in it has read.
@@ -29,11 +29,13 @@ pub(super) struct Network {
     pub(super) subnet: String,
     pub(super) gateway: std::net::Ipv4Addr,
     pub(super) bridge: String,
+    pub(super) internal: bool,
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct World {
-    pub(super) network: Option<Network>,
+    /// By name.
+    pub(super) networks: BTreeMap<String, Network>,
     /// Everything below the base directory, which itself is the empty path.
     pub(super) entries: BTreeMap<PathBuf, ObservedEntry>,
     pub(super) containers: BTreeMap<String, Container>,
@@ -54,7 +56,11 @@ impl World {
         for container in &wanted.containers {
             world.images.insert(container.image.clone());
         }
-        let steps: Vec<Step> = std::iter::once(Step::CreateNetwork(wanted.network.clone()))
+        let steps: Vec<Step> = wanted
+            .networks
+            .iter()
+            .cloned()
+            .map(Step::CreateNetwork)
             .chain(wanted.folders.iter().cloned().map(Step::MakeFolder))
             .chain(wanted.files.iter().cloned().map(|file| Step::WriteFile {
                 file,
@@ -78,14 +84,22 @@ impl World {
         let known = known_paths();
         let is_marked = self.entries.contains_key(Path::new(OPTIONS_FILE));
         Observed {
-            network: self.network.as_ref().map(|network| ObservedNetwork {
-                id: network.id.to_string(),
-                ours: network.ours,
-                subnet: network.subnet.clone(),
-                gateway: Some(network.gateway),
-                bridge: network.bridge.clone(),
-                guests: self.guests(),
-            }),
+            networks: self
+                .networks
+                .iter()
+                .map(|(name, network)| {
+                    let observed = ObservedNetwork {
+                        id: network.id.to_string(),
+                        ours: network.ours,
+                        subnet: network.subnet.clone(),
+                        gateway: Some(network.gateway),
+                        bridge: network.bridge.clone(),
+                        internal: network.internal,
+                        guests: self.guests(name),
+                    };
+                    (name.clone(), observed)
+                })
+                .collect(),
             entries: self
                 .entries
                 .iter()
@@ -113,8 +127,8 @@ impl World {
         }
     }
 
-    fn guests(&self) -> Vec<String> {
-        let is_in = |there: &Container| !there.ours && there.networks.contains_key(crate::spec::NETWORK);
+    fn guests(&self, network: &str) -> Vec<String> {
+        let is_in = |there: &Container| !there.ours && there.networks.contains_key(network);
         let guests = self.containers.iter().filter(|(_, there)| is_in(there));
         guests.map(|(name, _)| name.clone()).collect()
     }
@@ -123,20 +137,22 @@ impl World {
         match step {
             Step::PullImage { image } => assert!(self.images.insert(image.clone()), "{image} is there"),
             Step::CreateNetwork(spec) => {
-                assert!(self.network.is_none(), "there is a network of this name");
                 self.last_id += 1;
-                self.network = Some(Network {
+                let network = Network {
                     id: self.last_id,
                     ours: true,
                     subnet: spec.subnet.clone(),
                     gateway: spec.gateway,
                     bridge: spec.bridge.clone(),
-                });
+                    internal: spec.internal,
+                };
+                let before = self.networks.insert(spec.name.clone(), network);
+                assert!(before.is_none(), "there is a network of this name");
             }
             Step::RemoveNetwork { name } => {
-                let guests = self.guests();
+                let guests = self.guests(name);
                 assert!(guests.is_empty(), "{guests:?} are in it");
-                assert!(self.network.take().is_some(), "no network to remove");
+                assert!(self.networks.remove(name).is_some(), "no network to remove");
                 for container in self.containers.values_mut() {
                     container.networks.remove(name);
                 }
@@ -264,19 +280,18 @@ impl World {
 
     fn create(&mut self, spec: &ContainerSpec) {
         assert!(self.images.contains(&spec.image), "no image {}", spec.image);
-        let hash = hash_file(spec.component);
-        assert!(
-            self.entries.contains_key(&hash),
-            "nothing to mount at {}",
-            hash.display()
-        );
-        let networks = match &spec.attachment {
-            Attachment::Host => BTreeMap::new(),
-            Attachment::Networks(others) => std::iter::once(crate::spec::NETWORK)
-                .chain(others.iter().map(String::as_str))
-                .map(|network| (network.to_owned(), self.network_id(network)))
-                .collect(),
-        };
+        let base = &spec.labels[crate::desired::LABEL_BASE_DIR];
+        for mount in &spec.mounts {
+            let below = mount.source.strip_prefix(base);
+            let is_there = below.map_or(true, |path| self.entries.contains_key(path));
+            assert!(is_there, "nothing to mount at {}", mount.source.display());
+        }
+        let networks = spec
+            .attachment
+            .networks(crate::spec::NETWORK)
+            .into_iter()
+            .map(|network| (network.to_owned(), self.network_id(network)))
+            .collect();
         let container = Container {
             ours: true,
             base_dir: spec.labels[crate::desired::LABEL_BASE_DIR].clone(),
@@ -335,8 +350,8 @@ impl World {
     }
 
     fn network_id(&self, name: &str) -> u64 {
-        match &self.network {
-            Some(network) if name == crate::spec::NETWORK => network.id,
+        match self.networks.get(name) {
+            Some(network) => network.id,
             _ if self.platform.contains(name) => 0,
             _ => panic!("no network {name}"),
         }
@@ -354,11 +369,14 @@ impl World {
 
     /// Everything is as wanted, and each program has read the files that are there.
     pub(super) fn assert_is(&self, desired: &Desired, base_dir: &str) {
-        let network = self.network.as_ref().expect("a network");
-        assert!(network.ours);
-        assert_eq!(network.subnet, desired.network.subnet);
-        assert_eq!(network.gateway, desired.network.gateway);
-        assert_eq!(network.bridge, desired.network.bridge);
+        for wanted in &desired.networks {
+            let network = &self.networks[&wanted.name];
+            assert!(network.ours);
+            assert_eq!(network.subnet, wanted.subnet);
+            assert_eq!(network.gateway, wanted.gateway);
+            assert_eq!(network.bridge, wanted.bridge);
+            assert_eq!(network.internal, wanted.internal);
+        }
         for folder in &desired.folders {
             let there = &self.entries[&folder.path];
             assert_eq!(there.content, None);
@@ -368,6 +386,10 @@ impl World {
         }
         for file in &desired.files {
             let there = &self.entries[&file.path];
+            if file.kind == FileKind::Users {
+                // Whatever is in it.
+                continue;
+            }
             assert_eq!(
                 there.content.as_ref(),
                 Some(&file.content),
@@ -393,9 +415,8 @@ impl World {
             assert!(there.ours && there.base_dir == base_dir);
             assert_eq!(there.state, State::Running, "{}", spec.name);
             assert_eq!(there.fingerprint, spec.fingerprint());
-            if let Attachment::Networks(others) = &spec.attachment {
-                assert_eq!(there.networks.get(crate::spec::NETWORK), Some(&network.id));
-                assert!(others.iter().all(|other| there.networks.contains_key(other)));
+            for network in spec.attachment.networks(crate::spec::NETWORK) {
+                assert_eq!(there.networks.get(network), Some(&self.network_id(network)));
             }
         }
         for component in Component::ALL {

@@ -4,7 +4,12 @@
 
 use std::fmt::Write as _;
 
-use super::{CONTAINER_LABELS, PROMETHEUS_ETC, PROMETHEUS_PORT, USER, password_file};
+use std::net::Ipv4Addr;
+
+use super::{
+    APPS_JOB, CONTAINER_LABELS, GRAFANA_DASHBOARDS_ETC, GRAFANA_PROMETHEUS_PASSWORD, PROMETHEUS_ETC,
+    PROMETHEUS_PORT, USER, password_file, scrape_address,
+};
 use crate::{Component, Facts, Options};
 
 /// `prometheus.yml`.
@@ -12,6 +17,10 @@ pub(super) fn prometheus(options: &Options, facts: &Facts) -> String {
     let interval = &options.scrape_interval;
     // Prometheus puts environment variables into external labels; a doubled $ is one that is none.
     let server = quoted(&options.server.to_string().replace('$', "$$"));
+    let alerting = match options.has(Component::Alertmanager) {
+        true => alerting(),
+        false => String::new(),
+    };
     let mut text = format!(
         "\
 # Written by masthead setup, which writes it anew when its options change: edits here are lost.
@@ -22,7 +31,7 @@ global:
   evaluation_interval: {interval}
   external_labels:
     server: {server}
-
+{alerting}
 rule_files:
   - rules/*.yml
   - rules/*.yaml
@@ -35,23 +44,45 @@ scrape_configs:
 "
     );
     // In the order of the names, which is the order of the pages of Prometheus.
-    let mut components: Vec<_> = options.components().collect();
+    let mut components: Vec<_> = options
+        .components()
+        .filter(|component| component.is_scraped())
+        .collect();
     components.sort_by_key(|component| component.name());
     for component in components {
         job(&mut text, component, options, facts);
     }
+    if options.has(Component::Discovery) {
+        apps(&mut text, facts.range.gateway);
+    }
     text
+}
+
+/// Where alerts go.
+fn alerting() -> String {
+    let component = Component::Alertmanager;
+    format!(
+        "
+alerting:
+  alertmanagers:
+    - api_version: v2
+      basic_auth:
+        username: {USER}
+        password_file: {}
+      static_configs:
+        - targets:
+            - {}:{}
+",
+        password_file(component).display(),
+        component.container(),
+        component.port()
+    )
 }
 
 /// One scrape config. `instance` names the host and the port that dashboards know, wherever the target listens really: so series go on
 /// when a port is moved, and are those of `masthead up`.
 fn job(text: &mut String, component: Component, options: &Options, facts: &Facts) {
-    let port = options.port(component);
-    let target = match component {
-        Component::Prometheus => format!("127.0.0.1:{PROMETHEUS_PORT}"),
-        Component::NodeExporter => format!("{}:{port}", facts.range.gateway),
-        Component::Cadvisor => format!("{}:{port}", component.container()),
-    };
+    let target = scrape_address(component, options, facts.range.gateway);
     let instance = quoted(&format!("{}:{}", facts.hostname, component.port()));
     let password_file = password_file(component);
     // Writing into a string cannot fail.
@@ -69,38 +100,189 @@ fn job(text: &mut String, component: Component, options: &Options, facts: &Facts
 ",
         password_file.display()
     );
-    if component == Component::Cadvisor {
-        text.push_str(CONTAINERS);
+    match component {
+        Component::Cadvisor => {
+            text.push_str(CONTAINERS);
+            app_rules(text, "name", "(.+)", "container_label_");
+        }
+        // What is pushed says itself of what it is.
+        Component::Pushgateway => text.push_str("    honor_labels: true\n"),
+        _ => {}
     }
 }
 
-/// What the series of containers get beside cAdvisor's own labels: `app` and `project`, with the meaning that they have with
-/// `masthead up`. Later rules win: the container's name, the compose service, that with its project, the swarm service.
-///
 /// cAdvisor writes its own timestamps; without `track_timestamps_staleness` the series of a removed container would go on for
 /// five minutes.
 const CONTAINERS: &str = "    track_timestamps_staleness: true
     metric_relabel_configs:
-      - source_labels: [name]
-        regex: (.+)
-        target_label: app
-      - source_labels: [container_label_com_docker_compose_service]
-        regex: (.+)
-        target_label: app
-      - source_labels: [container_label_com_docker_compose_project, container_label_com_docker_compose_service]
-        regex: ([^;]+);([^;]+)
-        target_label: app
-        replacement: $1-$2
-      - source_labels: [container_label_com_docker_swarm_service_name]
-        regex: (.+)
-        target_label: app
-      - source_labels: [container_label_com_docker_compose_project]
-        regex: (.+)
-        target_label: project
-      - source_labels: [container_label_com_docker_stack_namespace]
-        regex: (.+)
-        target_label: project
 ";
+
+/// What series of containers get: `app` and `project`, with the meaning that they have with `masthead up`. Later rules win: the
+/// container's name, the compose service, that with its project, the swarm service. `name` is the label that holds the container's
+/// name, in the form of the regular expression `of`, and `prefix` what stands before the names of Docker's labels.
+fn app_rules(text: &mut String, name: &str, of: &str, prefix: &str) {
+    let project = format!("{prefix}com_docker_compose_project");
+    let service = format!("{prefix}com_docker_compose_service");
+    let both = format!("{project}, {service}");
+    let swarm_service = format!("{prefix}com_docker_swarm_service_name");
+    let swarm_stack = format!("{prefix}com_docker_stack_namespace");
+    for (source, regex, target, replacement) in [
+        (name, of, "app", ""),
+        (&service, "(.+)", "app", ""),
+        (&both, "([^;]+);([^;]+)", "app", "$1-$2"),
+        (&swarm_service, "(.+)", "app", ""),
+        (&project, "(.+)", "project", ""),
+        (&swarm_stack, "(.+)", "project", ""),
+    ] {
+        relabel(text, source, regex, target, replacement);
+    }
+}
+
+/// One rule; an empty replacement is Prometheus' own, the first group.
+fn relabel(text: &mut String, source: &str, regex: &str, target: &str, replacement: &str) {
+    // Writing into a string cannot fail.
+    let _ = write!(
+        text,
+        "      - source_labels: [{source}]\n        regex: {regex}\n        target_label: {target}\n"
+    );
+    if !replacement.is_empty() {
+        let _ = writeln!(text, "        replacement: {replacement}");
+    }
+}
+
+/// The applications that ask for it. A target is found by its container's name, which the engine's resolver knows in every network that
+/// the container shares with Prometheus: so the targets of several networks and ports are one and the same, and of a container that
+/// shares none the error says so. In the host's network a container is at the gateway.
+fn apps(text: &mut String, gateway: Ipv4Addr) {
+    const LABEL: &str = "__meta_docker_container_label_";
+    const NAME: &str = "__meta_docker_container_name";
+    let port = format!("{LABEL}prometheus_io_port");
+    let named = format!("{NAME}, {port}");
+    let in_network = format!("__meta_docker_network_name, {NAME}, {port}");
+    let proxy = Component::Discovery;
+    let _ = write!(
+        text,
+        "  - job_name: {APPS_JOB}
+    docker_sd_configs:
+      - host: http://{}:{}
+        refresh_interval: 15s
+        match_first_network: false
+        filters:
+          - name: label
+            values: [prometheus.io/scrape=true]
+    relabel_configs:
+",
+        proxy.container(),
+        proxy.port()
+    );
+    relabel(text, &named, "/(.+);", "__address__", "$1:80");
+    relabel(text, &named, "/(.+);([0-9]+)", "__address__", "$1:$2");
+    relabel(text, "__address__", "(.+)", "instance", "");
+    relabel(
+        text,
+        &in_network,
+        "host;/(.+);([0-9]+)",
+        "__address__",
+        &format!("{gateway}:$2"),
+    );
+    relabel(
+        text,
+        &format!("{LABEL}prometheus_io_scheme"),
+        "(https?)",
+        "__scheme__",
+        "",
+    );
+    relabel(
+        text,
+        &format!("{LABEL}prometheus_io_path"),
+        "(/.*)",
+        "__metrics_path__",
+        "",
+    );
+    app_rules(text, NAME, "/(.+)", LABEL);
+}
+
+/// `alertmanager.yml`, with which somebody starts; theirs from then on.
+pub(super) fn alertmanager() -> &'static str {
+    "\
+# Made once by masthead setup, and yours from then on: it is never written again. After a change: masthead restart alertmanager
+# Passwords and tokens go into the folder secrets/, one a file, and templates into templates/*.tmpl. In the container both lie
+# below /etc/alertmanager.
+route:
+  receiver: nobody
+  group_by: [alertname, server, app]
+  group_wait: 30s
+  group_interval: 5m
+  repeat_interval: 4h
+
+receivers:
+  # Alerts show at Alertmanager's page, and nobody is told. Name another receiver in the route, such as:
+  - name: nobody
+  # - name: mail
+  #   email_configs:
+  #     - to: you@example.org
+  #       from: alerts@example.org
+  #       smarthost: smtp.example.org:587
+  #       auth_username: alerts@example.org
+  #       auth_password_file: /etc/alertmanager/secrets/mail
+  # - name: hook
+  #   webhook_configs:
+  #     - url: https://example.org/alerts
+
+templates:
+  - templates/*.tmpl
+
+# What is serious silences what is less so, of the same alert.
+inhibit_rules:
+  - source_matchers: ['severity = \"critical\"']
+    target_matchers: ['severity = \"warning\"']
+    equal: [alertname, server, app, instance]
+"
+}
+
+/// Grafana's data source: the stack's Prometheus. Grafana puts the file's content in the place of its name.
+pub(super) fn grafana_datasource() -> String {
+    format!(
+        "\
+# Written by masthead setup, which writes it anew: edits here are lost.
+apiVersion: 1
+datasources:
+  - name: Masthead
+    uid: masthead
+    type: prometheus
+    access: proxy
+    url: http://{}:{PROMETHEUS_PORT}
+    isDefault: true
+    editable: false
+    basicAuth: true
+    basicAuthUser: {USER}
+    secureJsonData:
+      basicAuthPassword: $__file{{{GRAFANA_PROMETHEUS_PASSWORD}}}
+    jsonData:
+      httpMethod: POST
+      prometheusType: Prometheus
+",
+        Component::Prometheus.container()
+    )
+}
+
+/// Where Grafana finds our dashboards.
+pub(super) fn grafana_dashboards() -> String {
+    format!(
+        "\
+# Written by masthead setup, which writes it anew: edits here are lost.
+apiVersion: 1
+providers:
+  - name: masthead
+    folder: Masthead
+    type: file
+    disableDeletion: true
+    allowUiUpdates: false
+    options:
+      path: {GRAFANA_DASHBOARDS_ETC}
+"
+    )
+}
 
 /// `web.yml`, the users of a listener of Prometheus' exporter toolkit.
 pub(super) fn web(hash: &str) -> String {

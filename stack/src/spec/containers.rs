@@ -5,7 +5,10 @@
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
-use super::{DATA_FOLDER, PROMETHEUS_ETC, PROMETHEUS_PORT, PROMTOOL_FILE, config, hash_file, labels};
+use super::{
+    ALERTMANAGER_ETC, DATA_FOLDER, DISCOVERY_NETWORK, GRAFANA_DASHBOARDS_ETC, GRAFANA_PROMETHEUS_PASSWORD,
+    PROMETHEUS_ETC, PROMETHEUS_PORT, PROMTOOL_FILE, USER, config, files, labels, password_file,
+};
 use crate::desired::{Attachment, ContainerSpec, Health, LABEL_COMPONENT, Mount, Publish};
 use crate::{Component, Facts, Options};
 
@@ -17,6 +20,7 @@ const MEMORY_STEP: u64 = 128 * MIB;
 const CONTAINERD_SOCKET: &str = "/run/containerd/containerd.sock";
 const NODE_EXPORTER_WEB: &str = "/etc/node_exporter/web.yml";
 const CADVISOR_HTPASSWD: &str = "/etc/cadvisor.htpasswd";
+const PUSHGATEWAY_WEB: &str = "/etc/pushgateway/web.yml";
 
 /// The specification of a component's container.
 pub(super) fn container(component: Component, options: &Options, facts: &Facts) -> ContainerSpec {
@@ -24,6 +28,10 @@ pub(super) fn container(component: Component, options: &Options, facts: &Facts) 
         Component::Prometheus => prometheus(options, facts),
         Component::NodeExporter => node_exporter(options, facts),
         Component::Cadvisor => cadvisor(options, facts),
+        Component::Alertmanager => alertmanager(options, facts),
+        Component::Pushgateway => pushgateway(options, facts),
+        Component::Grafana => grafana(options, facts),
+        Component::Discovery => discovery(facts),
     }
 }
 
@@ -73,6 +81,12 @@ fn prometheus(options: &Options, facts: &Facts) -> ContainerSpec {
     if let Some(size) = &options.retention_size {
         command.insert(4, format!("--storage.tsdb.retention.size={size}"));
     }
+    let mut networks = facts.platform_networks.clone();
+    networks.extend(
+        options
+            .has(Component::Discovery)
+            .then(|| DISCOVERY_NETWORK.to_owned()),
+    );
     let test = [
         "CMD",
         "/bin/promtool",
@@ -83,19 +97,12 @@ fn prometheus(options: &Options, facts: &Facts) -> ContainerSpec {
     ];
     ContainerSpec {
         command,
-        attachment: Attachment::Networks(facts.platform_networks.clone()),
+        attachment: Attachment::Networks(networks),
         mounts: vec![
             bind(&facts.base_dir, PROMETHEUS_ETC),
-            Mount {
-                read_only: false,
-                ..bind(&facts.base_dir.join(DATA_FOLDER), "/prometheus")
-            },
+            writable(&facts.base_dir.join(DATA_FOLDER), "/prometheus"),
         ],
-        publish: vec![Publish {
-            host_ip: Ipv4Addr::LOCALHOST,
-            host_port: options.port(Component::Prometheus),
-            container_port: PROMETHEUS_PORT,
-        }],
+        publish: published(Component::Prometheus, options),
         memory_bytes: share(facts.memory_bytes / 4, 512 * MIB, 4096 * MIB),
         // Half of the processors, but one at least.
         milli_cpus: (i64::from(facts.cpus) * 500).max(1000),
@@ -113,11 +120,7 @@ fn node_exporter(options: &Options, facts: &Facts) -> ContainerSpec {
         facts.range.gateway,
         options.port(Component::NodeExporter)
     );
-    // That it asks for a password shows that it is well, and takes none: nothing to hide, nothing to read.
-    let test = [
-        "CMD-SHELL",
-        &format!("wget -O /dev/null http://{at}/ 2>&1 | grep -q ' 401 '"),
-    ];
+    let test = asks_for_a_password(&at);
     ContainerSpec {
         command: vec![
             "--path.rootfs=/host".to_owned(),
@@ -129,13 +132,13 @@ fn node_exporter(options: &Options, facts: &Facts) -> ContainerSpec {
         host_pid: true,
         mounts: vec![
             root("/host", facts),
-            bind(&own_file(Component::NodeExporter, facts), NODE_EXPORTER_WEB),
+            bind(&own_file("node-exporter-web.yml", facts), NODE_EXPORTER_WEB),
         ],
         env: vec!["GOMEMLIMIT=115MiB".to_owned()],
         memory_bytes: share(128 * MIB, 128 * MIB, 128 * MIB),
         milli_cpus: 500,
         pids: 128,
-        health: Some(health(&test)),
+        health: Some(test),
         ..base(Component::NodeExporter, facts)
     }
 }
@@ -157,7 +160,7 @@ fn cadvisor(options: &Options, facts: &Facts) -> ContainerSpec {
             target: facts.docker_root.clone(),
             ..bind(&facts.docker_root, "")
         },
-        bind(&own_file(Component::Cadvisor, facts), CADVISOR_HTPASSWD),
+        bind(&own_file("cadvisor.htpasswd", facts), CADVISOR_HTPASSWD),
     ];
     mounts.extend(
         facts
@@ -202,6 +205,133 @@ fn cadvisor(options: &Options, facts: &Facts) -> ContainerSpec {
     }
 }
 
+/// Alone: it looks for no others of its kind.
+fn alertmanager(options: &Options, facts: &Facts) -> ContainerSpec {
+    let component = Component::Alertmanager;
+    ContainerSpec {
+        command: vec![
+            format!("--config.file={ALERTMANAGER_ETC}/alertmanager.yml"),
+            format!("--web.config.file={ALERTMANAGER_ETC}/web.yml"),
+            "--storage.path=/alertmanager".to_owned(),
+            // Links in notifications would name the container's id.
+            format!("--web.external-url=http://127.0.0.1:{}", options.port(component)),
+            "--cluster.listen-address=".to_owned(),
+        ],
+        env: vec!["GOMEMLIMIT=115MiB".to_owned()],
+        mounts: vec![
+            bind(&own_file(files::ALERTMANAGER_FOLDER, facts), ALERTMANAGER_ETC),
+            writable(&own_file(files::ALERTMANAGER_DATA, facts), "/alertmanager"),
+        ],
+        publish: published(component, options),
+        memory_bytes: share(128 * MIB, 128 * MIB, 128 * MIB),
+        milli_cpus: 500,
+        pids: 128,
+        health: Some(asks_for_a_password(&format!("127.0.0.1:{}", component.port()))),
+        ..base(component, facts)
+    }
+}
+
+fn pushgateway(options: &Options, facts: &Facts) -> ContainerSpec {
+    let component = Component::Pushgateway;
+    ContainerSpec {
+        command: vec![
+            format!("--web.config.file={PUSHGATEWAY_WEB}"),
+            "--persistence.file=/pushgateway/metrics".to_owned(),
+            "--persistence.interval=1m".to_owned(),
+        ],
+        env: vec!["GOMEMLIMIT=115MiB".to_owned()],
+        mounts: vec![
+            bind(&own_file("pushgateway-web.yml", facts), PUSHGATEWAY_WEB),
+            writable(&own_file(files::PUSHGATEWAY_DATA, facts), "/pushgateway"),
+        ],
+        publish: published(component, options),
+        memory_bytes: share(128 * MIB, 128 * MIB, 128 * MIB),
+        milli_cpus: 500,
+        pids: 128,
+        health: Some(asks_for_a_password(&format!("127.0.0.1:{}", component.port()))),
+        ..base(component, facts)
+    }
+}
+
+/// It asks nobody outside: no telemetry, no look for updates, no plugins, no pictures of users.
+fn grafana(options: &Options, facts: &Facts) -> ContainerSpec {
+    const ADMIN_PASSWORD: &str = "/run/secrets/admin";
+    let component = Component::Grafana;
+    let settings = [
+        ("SECURITY_ADMIN_USER", USER),
+        ("SECURITY_ADMIN_PASSWORD__FILE", ADMIN_PASSWORD),
+        ("SECURITY_DISABLE_GRAVATAR", "true"),
+        (
+            "SERVER_ROOT_URL",
+            &format!("http://127.0.0.1:{}", options.port(component)),
+        ),
+        ("USERS_ALLOW_SIGN_UP", "false"),
+        ("ANALYTICS_REPORTING_ENABLED", "false"),
+        ("ANALYTICS_CHECK_FOR_UPDATES", "false"),
+        ("ANALYTICS_CHECK_FOR_PLUGIN_UPDATES", "false"),
+        ("ANALYTICS_FEEDBACK_LINKS_ENABLED", "false"),
+        ("NEWS_NEWS_FEED_ENABLED", "false"),
+        ("PLUGINS_PREINSTALL_DISABLED", "true"),
+        ("PLUGINS_PUBLIC_KEY_RETRIEVAL_DISABLED", "true"),
+        ("SNAPSHOTS_EXTERNAL_ENABLED", "false"),
+        // They would be shown to whoever asks.
+        ("METRICS_ENABLED", "false"),
+    ];
+    ContainerSpec {
+        user: Some(format!("{}:0", component.uid())),
+        env: settings
+            .iter()
+            .map(|(name, value)| format!("GF_{name}={value}"))
+            .collect(),
+        mounts: vec![
+            bind(&own_file(password_file(component), facts), ADMIN_PASSWORD),
+            bind(
+                &own_file(files::DATASOURCE_PASSWORD, facts),
+                GRAFANA_PROMETHEUS_PASSWORD,
+            ),
+            bind(
+                &own_file(files::GRAFANA_DATASOURCES, facts),
+                "/etc/grafana/provisioning/datasources",
+            ),
+            bind(
+                &own_file(files::GRAFANA_DASHBOARDS, facts),
+                GRAFANA_DASHBOARDS_ETC,
+            ),
+            writable(&own_file(files::GRAFANA_DATA, facts), "/var/lib/grafana"),
+        ],
+        tmpfs: vec![PathBuf::from("/tmp")],
+        publish: published(component, options),
+        memory_bytes: share(facts.memory_bytes / 8, 512 * MIB, 1024 * MIB),
+        milli_cpus: 1000,
+        health: Some(answers(&format!("127.0.0.1:{}/api/health", component.port()))),
+        ..base(component, facts)
+    }
+}
+
+/// It passes on what docker_sd asks: the lists of containers and networks, and the version of the engine's API. Nothing that changes
+/// anything. Its image keeps its configuration in `/tmp` and its process id in `/run`.
+fn discovery(facts: &Facts) -> ContainerSpec {
+    let component = Component::Discovery;
+    let allowed = ["CONTAINERS", "NETWORKS", "PING"];
+    let refused = ["POST", "EVENTS", "VERSION"];
+    let env = allowed.map(|name| format!("{name}=1")).into_iter();
+    ContainerSpec {
+        user: None,
+        env: env
+            .chain(refused.map(|name| format!("{name}=0")))
+            .chain(["LOG_LEVEL=warning".to_owned()])
+            .collect(),
+        attachment: Attachment::Only(DISCOVERY_NETWORK.to_owned()),
+        mounts: vec![bind(&facts.docker_socket, "/var/run/docker.sock")],
+        tmpfs: vec![PathBuf::from("/run"), PathBuf::from("/tmp")],
+        memory_bytes: share(128 * MIB, 128 * MIB, 128 * MIB),
+        milli_cpus: 500,
+        pids: 64,
+        health: Some(answers(&format!("127.0.0.1:{}/_ping", component.port()))),
+        ..base(component, facts)
+    }
+}
+
 /// How often cAdvisor reads each container, in Go's form: two thirds of the scrape interval, so that no scrape meets a reading that it
 /// has seen already; at least each half minute, at most each second.
 fn housekeeping(scrape_interval_ms: u64) -> String {
@@ -232,6 +362,13 @@ fn bind(source: &Path, target: &str) -> Mount {
     }
 }
 
+fn writable(source: &Path, target: &str) -> Mount {
+    Mount {
+        read_only: false,
+        ..bind(source, target)
+    }
+}
+
 /// The host's whole tree. As a slave it sees what is mounted later, and does not keep busy what is unmounted.
 fn root(target: &str, facts: &Facts) -> Mount {
     Mount {
@@ -240,6 +377,27 @@ fn root(target: &str, facts: &Facts) -> Mount {
     }
 }
 
-fn own_file(component: Component, facts: &Facts) -> PathBuf {
-    facts.base_dir.join(hash_file(component))
+fn own_file(path: impl AsRef<Path>, facts: &Facts) -> PathBuf {
+    facts.base_dir.join(path)
+}
+
+/// Its own port in its container, on the host's loopback at the port that is wanted.
+fn published(component: Component, options: &Options) -> Vec<Publish> {
+    vec![Publish {
+        host_ip: Ipv4Addr::LOCALHOST,
+        host_port: options.port(component),
+        container_port: component.port(),
+    }]
+}
+
+/// That it asks for a password shows that it is well, and takes none: nothing to hide, nothing to read.
+fn asks_for_a_password(at: &str) -> Health {
+    health(&[
+        "CMD-SHELL",
+        &format!("wget -O /dev/null http://{at}/ 2>&1 | grep -q ' 401 '"),
+    ])
+}
+
+fn answers(at: &str) -> Health {
+    health(&["CMD-SHELL", &format!("wget -q -O /dev/null http://{at}")])
 }

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use super::{OPTIONS_FILE, PENDING_FILE, desired, kept_options, known_paths};
 use crate::desired::{Attachment, Desired};
-use crate::{Component, Facts, Options, Range, Secret};
+use crate::{Component, Facts, Options, Range, Reach, Secret};
 
 fn options() -> Options {
     Options::new("web-1".parse().unwrap())
@@ -25,6 +25,10 @@ fn facts() -> Facts {
             subnet: "172.29.241.0/24".to_owned(),
             gateway: Ipv4Addr::new(172, 29, 241, 1),
         },
+        discovery_range: Range {
+            subnet: "172.29.242.0/24".to_owned(),
+            gateway: Ipv4Addr::new(172, 29, 242, 1),
+        },
         platform_networks: Vec::new(),
         secrets: Component::ALL
             .map(|component| (component, secret(component)))
@@ -38,6 +42,12 @@ fn facts() -> Facts {
     }
 }
 
+fn take_all_in(options: &mut Options) {
+    for component in Component::ALL {
+        options.take_in(component);
+    }
+}
+
 /// All that can be set, set to something else.
 fn moved() -> (Options, Facts) {
     let mut options = options();
@@ -45,8 +55,12 @@ fn moved() -> (Options, Facts) {
         (Component::Prometheus, 9091),
         (Component::NodeExporter, 9101),
         (Component::Cadvisor, 8081),
+        (Component::Alertmanager, 9094),
+        (Component::Pushgateway, 9092),
+        (Component::Grafana, 3001),
     ]
     .into();
+    take_all_in(&mut options);
     options.retention_time = "1y".parse().unwrap();
     options.retention_size = Some("5GB".parse().unwrap());
     options.scrape_interval = "1m30s".parse().unwrap();
@@ -69,7 +83,7 @@ fn moved() -> (Options, Facts) {
 }
 
 fn show(desired: &Desired) -> String {
-    let mut text = format!("{}\n", serde_json::to_string_pretty(&desired.network).unwrap());
+    let mut text = format!("{}\n", serde_json::to_string_pretty(&desired.networks).unwrap());
     for folder in &desired.folders {
         let access = folder.access;
         let _ = writeln!(
@@ -87,11 +101,12 @@ fn show(desired: &Desired) -> String {
         let secret = if file.secret { " secret" } else { "" };
         let _ = writeln!(
             text,
-            "\n=== {} {:o} {}:{} {:?}{secret}",
+            "\n=== {} {:o} {}:{} {:?} {:?}{secret}",
             file.path.display(),
             access.mode,
             access.uid,
             access.gid,
+            file.kind,
             file.on_change
         );
         text.push_str(std::str::from_utf8(&file.content).unwrap());
@@ -106,6 +121,13 @@ fn show(desired: &Desired) -> String {
 #[test]
 fn what_is_wanted_by_default() {
     insta::assert_snapshot!(show(&desired(&options(), &facts())));
+}
+
+#[test]
+fn what_is_wanted_with_every_component() {
+    let mut options = options();
+    take_all_in(&mut options);
+    insta::assert_snapshot!(show(&desired(&options, &facts())));
 }
 
 #[test]
@@ -124,7 +146,8 @@ fn what_is_wanted_of_prometheus_alone() {
 #[test]
 fn every_path_is_known() {
     let known = known_paths();
-    for (options, facts) in [(options(), facts()), moved()] {
+    for (mut options, facts) in [(options(), facts()), moved()] {
+        take_all_in(&mut options);
         let wanted = desired(&options, &facts);
         let folders = wanted.folders.iter().map(|folder| &folder.path);
         let files = wanted.files.iter().map(|file| &file.path);
@@ -148,7 +171,10 @@ fn no_password_is_where_the_engine_shows_it_and_nothing_is_published_beyond_loop
         let wanted = desired(&options, &facts);
         for container in &wanted.containers {
             let json = serde_json::to_string(container).unwrap();
-            assert!(!json.contains("PASSWORD") && !json.contains("HASH"), "{json}");
+            assert!(
+                !json.contains("PASSWORD-OF") && !json.contains("HASH-OF"),
+                "{json}"
+            );
             assert!(
                 container
                     .publish
@@ -156,7 +182,7 @@ fn no_password_is_where_the_engine_shows_it_and_nothing_is_published_beyond_loop
                     .all(|publish| publish.host_ip.is_loopback())
             );
             let is_published = !container.publish.is_empty();
-            assert_eq!(is_published, container.component == Component::Prometheus);
+            assert_eq!(is_published, container.component.reach() == Reach::Loopback);
             assert!(
                 container.read_only
                     && container.memory_bytes > 0
@@ -166,25 +192,31 @@ fn no_password_is_where_the_engine_shows_it_and_nothing_is_published_beyond_loop
             // The engine refuses a limit beyond what the host has.
             assert!(container.milli_cpus <= i64::from(facts.cpus) * 1000);
             let writable: Vec<_> = container.mounts.iter().filter(|mount| !mount.read_only).collect();
-            match container.component {
-                Component::Prometheus => {
-                    assert!(writable.len() == 1 && writable[0].target.as_os_str() == "/prometheus")
-                }
-                Component::NodeExporter | Component::Cadvisor => assert!(writable.is_empty()),
-            }
+            let writable: Vec<_> = writable
+                .iter()
+                .filter_map(|mount| mount.target.to_str())
+                .collect();
+            let data: &[&str] = match container.component {
+                Component::Prometheus => &["/prometheus"],
+                Component::Alertmanager => &["/alertmanager"],
+                Component::Pushgateway => &["/pushgateway"],
+                Component::Grafana => &["/var/lib/grafana"],
+                Component::NodeExporter | Component::Cadvisor | Component::Discovery => &[],
+            };
+            assert_eq!(writable, data);
             let sockets = container
                 .mounts
                 .iter()
                 .any(|mount| mount.source.extension() == Some("sock".as_ref()));
             assert_eq!(
                 sockets,
-                container.component == Component::Cadvisor,
+                matches!(container.component, Component::Cadvisor | Component::Discovery),
                 "who has the engine has the host"
             );
         }
         for file in &wanted.files {
             let text = String::from_utf8_lossy(&file.content);
-            let is_secret = text.contains("PASSWORD") || text.contains("HASH");
+            let is_secret = text.contains("PASSWORD-OF") || text.contains("HASH-OF");
             assert_eq!(file.secret, is_secret, "{}", file.path.display());
             assert!(!is_secret || file.access.mode == 0o400);
             assert!(!format!("{file:?}").contains("PASSWORD"));

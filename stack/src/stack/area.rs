@@ -39,7 +39,7 @@ pub(super) struct Areas<'a> {
 
 /// Folders below the base directory that hold data of components.
 pub(super) fn data_folders() -> Vec<PathBuf> {
-    spec::folders()
+    spec::known_folders()
         .into_iter()
         .filter(|folder| folder.kind == FolderKind::Data)
         .map(|folder| folder.path)
@@ -51,12 +51,15 @@ impl<'a> Areas<'a> {
         Self { place, base_dir }
     }
 
-    /// The data folders first, the base directory last.
-    fn all(&self) -> Vec<PathBuf> {
-        let mut areas: Vec<PathBuf> = data_folders()
-            .iter()
-            .map(|folder| self.base_dir.join(folder))
-            .collect();
+    /// The data folders that are there first, the base directory last.
+    async fn all(&self) -> Vec<PathBuf> {
+        let mut areas = Vec::new();
+        for folder in data_folders() {
+            let folder = self.base_dir.join(folder);
+            if self.place.exists(&folder).await {
+                areas.push(folder);
+            }
+        }
         areas.push(self.base_dir.to_owned());
         areas
     }
@@ -70,9 +73,19 @@ impl<'a> Areas<'a> {
         self.place.exists(&self.mark()).await
     }
 
-    /// Where a path below the base directory has to be put to come in; its area's folder is made.
-    pub(super) async fn make_incoming(&self) -> Result<(), StackError> {
-        for area in self.all() {
+    /// Makes the folders that what is to come is put into, also in data folders that are to come themselves.
+    pub(super) async fn make_incoming(&self, coming: &[PathBuf]) -> Result<(), StackError> {
+        for folder in coming {
+            let access = Access {
+                mode: 0o755,
+                ..PRIVATE
+            };
+            let path = self.base_dir.join(folder);
+            if !self.place.exists(&path).await {
+                self.place.make_folder(&path, access, FolderKind::Ours).await?;
+            }
+        }
+        for area in self.all().await {
             self.place
                 .make_folder(&area.join(INCOMING), PRIVATE, FolderKind::Ours)
                 .await?;
@@ -110,7 +123,7 @@ impl<'a> Areas<'a> {
                 },
             )
             .await?;
-        for area in self.all() {
+        for area in self.all().await {
             let leaving = area.join(LEAVING);
             self.place
                 .make_folder(&leaving, PRIVATE, FolderKind::Ours)
@@ -124,7 +137,7 @@ impl<'a> Areas<'a> {
 
     /// What was there before comes back. It can be cut off and begun again.
     pub(super) async fn undo(&self) -> Result<(), StackError> {
-        for area in self.all() {
+        for area in self.all().await {
             let (incoming, former, leaving) = (area.join(INCOMING), area.join(FORMER), area.join(LEAVING));
             if self.place.exists(&former).await {
                 self.place
@@ -152,7 +165,7 @@ impl<'a> Areas<'a> {
         if self.is_half_done().await {
             return Ok(());
         }
-        for area in self.all() {
+        for area in self.all().await {
             for name in [INCOMING, FORMER, LEAVING] {
                 self.place.remove(&area.join(name)).await?;
             }
@@ -222,7 +235,7 @@ mod tests {
     }
 
     async fn come_in(areas: &Areas<'_>, base: &Path) {
-        areas.make_incoming().await.expect("made");
+        areas.make_incoming(&[PathBuf::from("data")]).await.expect("made");
         for (path, text) in [("a", "2"), ("data/c/1", "2"), ("rules/y", "2")] {
             put(base, &Areas::incoming(path), text);
         }

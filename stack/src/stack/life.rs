@@ -250,16 +250,18 @@ impl Stack {
             return Ok(());
         };
         view.steps.clear();
+        let mut prometheus_runs = true;
         for component in Component::ALL {
             let seen = self.engine.container(component.container()).await?;
             if !seen.is_some_and(|seen| seen.state == State::Running) {
-                view.options.without.insert(component);
+                view.options.leave_out(component);
+                prometheus_runs &= component != Component::Prometheus;
             }
         }
-        if view.options.without.contains(&Component::Prometheus) {
+        if !prometheus_runs {
             return Ok(());
         }
-        let prometheus = self.prometheus_of(&view.access());
+        let prometheus = self.prometheus_of(&view.access()).await?;
         self.settle_targets(&prometheus, &view, events).await.map(|_| ())
     }
 
@@ -308,7 +310,11 @@ impl Stack {
 
     async fn check_prometheus(&self, options: &Options) -> Vec<Finding> {
         let prometheus = match self.access().await {
-            Ok(access) => self.prometheus_of(&access),
+            Ok(access) => self.prometheus_of(&access).await,
+            Err(error) => Err(error),
+        };
+        let prometheus = match prometheus {
+            Ok(prometheus) => prometheus,
             Err(error) => return vec![Finding::problem("password", error.to_string(), "run it as root")],
         };
         let mut findings = Vec::new();

@@ -8,6 +8,7 @@ mod backup;
 mod life;
 mod look;
 mod moving;
+mod reach;
 mod report;
 mod restore;
 mod snapshot;
@@ -21,6 +22,7 @@ use sha2::{Digest, Sha256};
 use crate::apply::{Site, apply};
 use crate::check::{firewall, words};
 use crate::engine::Engine;
+use crate::link::Link;
 use crate::place::{Lock, Place};
 use crate::prometheus::{Prometheus, Target};
 use crate::settle;
@@ -36,7 +38,7 @@ pub use restore::{RestoreReport, read_backup};
 pub use upgrade::{Upgrade, UpgradeReport};
 
 /// Where Docker's socket is.
-const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
+pub(crate) const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
 /// The folder of the self-hosted platform, whose stack lives below it.
 const PLATFORM_DIR: &str = "/etc/dokploy";
 /// What the images take once they are unpacked, and a bit.
@@ -63,22 +65,53 @@ pub fn default_base_dir() -> PathBuf {
     }
 }
 
+/// The base directory of a server where nobody says one.
+///
+/// # Errors
+/// The connection is gone.
+pub async fn default_base_dir_over(link: &Link) -> Result<PathBuf, StackError> {
+    let said = link.output("test", &["-d", PLATFORM_DIR], &[]).await?;
+    Ok(match said.code {
+        0 => Path::new(PLATFORM_DIR).join("prometheus"),
+        _ => PathBuf::from("/etc/masthead/prometheus"),
+    })
+}
+
+fn check_base_dir(base_dir: &Path) -> Result<(), StackError> {
+    match base_dir.is_absolute() && base_dir.parent().is_some() {
+        true => Ok(()),
+        false => Err(StackError::Invalid(format!(
+            "the base directory {} does not do; it is an absolute path below / such as /etc/masthead/prometheus",
+            base_dir.display()
+        ))),
+    }
+}
+
 impl Stack {
     /// Connects to the engine behind a unix socket, Docker's usual one without a path.
     ///
     /// # Errors
     /// There is no engine, it may not be used, it is none for Linux containers, or too old; the base directory is no absolute path.
     pub async fn connect(socket: Option<PathBuf>, run: Run) -> Result<Self, StackError> {
-        if !run.base_dir.is_absolute() || run.base_dir.parent().is_none() {
-            return Err(StackError::Invalid(format!(
-                "the base directory {} does not do; it is an absolute path below / such as /etc/masthead/prometheus",
-                run.base_dir.display()
-            )));
-        }
+        check_base_dir(&run.base_dir)?;
         let socket = socket.unwrap_or_else(|| PathBuf::from(DEFAULT_SOCKET));
         Ok(Self {
             engine: Engine::connect(&socket).await?,
             place: Place::here(),
+            run,
+            waits: false,
+        })
+    }
+
+    /// Connects to the engine of a server. Everything that is done to it is done there; here, nothing is written.
+    ///
+    /// # Errors
+    /// As [`Stack::connect`]; the server forbids what is needed, or the connection is gone.
+    pub async fn over(link: &Link, run: Run) -> Result<Self, StackError> {
+        check_base_dir(&run.base_dir)?;
+        Ok(Self {
+            engine: reach::engine(link).await?,
+            place: Place::over(link).await?,
             run,
             waits: false,
         })
@@ -130,7 +163,7 @@ impl Stack {
             self.preflight(&view).await?;
         }
         let access = view.access();
-        let prometheus = self.prometheus_of(&access);
+        let prometheus = self.prometheus_of(&access).await?;
         let site = Site {
             engine: &self.engine,
             place: &self.place,
@@ -296,7 +329,11 @@ impl Stack {
         let engine = engine.to_string_lossy();
         let digest = Sha256::digest(engine.as_bytes());
         let name: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        let who = format!("`{command}` in process {}", std::process::id());
+        let host = match self.place.link() {
+            None => String::new(),
+            Some(_) => format!(" of {}", Place::here().hostname()),
+        };
+        let who = format!("`{command}` in process {}{host}", std::process::id());
         self.place
             .lock(&format!("stack-{name}"), &who, self.waits, |holder| {
                 events(Event::Waiting {
@@ -306,8 +343,9 @@ impl Stack {
             .await
     }
 
-    fn prometheus_of(&self, access: &Access) -> Prometheus {
-        Prometheus::new(self.place.reach(access.port), &access.user, &access.password)
+    async fn prometheus_of(&self, access: &Access) -> Result<Prometheus, StackError> {
+        let address = self.place.reach(access.port).await?;
+        Ok(Prometheus::new(address, &access.user, &access.password))
     }
 
     fn password_file(&self) -> PathBuf {

@@ -12,6 +12,12 @@ impl Stack {
         &self.run.base_dir
     }
 
+    /// Is it on this machine?
+    #[must_use]
+    pub fn is_here(&self) -> bool {
+        self.place.link().is_none()
+    }
+
     /// Has Prometheus make a snapshot of its data and gives its folder. [`Stack::drop_snapshot`] removes it, and so does the next command.
     ///
     /// # Errors

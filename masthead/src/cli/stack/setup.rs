@@ -12,6 +12,7 @@ use super::{Common, EXIT_CODES, Manner, Outcome, Progress, component, run_to_end
   masthead setup                                     Prometheus on 127.0.0.1:9090, with a password
   masthead setup --port prometheus=9091 --retention-time 30d --retention-size 20GB
   masthead setup --without cadvisor
+  masthead setup --with alertmanager,grafana         and more; docs/upstream-stack.md says what each gives
   masthead setup                                     again: nothing to do, flags of earlier runs are kept
 
 Needs root: files of the stack belong to the users that its containers run as. The engine is that of DOCKER_HOST (unix:///PATH), else Docker's.
@@ -21,13 +22,14 @@ The stack's folder holds prometheus.yml (made by setup), conf.d/ and rules/ (you
 pub(in crate::cli) struct SetupArgs {
     #[command(flatten)]
     common: Common,
-    /// Leave a component out: node-exporter, cadvisor
+    /// Leave a component out: node-exporter, cadvisor, or one that was asked for
     #[arg(long, value_name = "COMPONENT", value_parser = component, value_delimiter = ',')]
     without: Vec<Component>,
-    /// Have a component again that was left out
+    /// Have a component that is not there by default (alertmanager, pushgateway, grafana, discovery), or one that was left out
     #[arg(long, value_name = "COMPONENT", value_parser = component, value_delimiter = ',')]
     with: Vec<Component>,
-    /// Move a port: prometheus=9091 (on this host's loopback), node-exporter=9101 (on the stack's bridge), cadvisor=8081 (in its container)
+    /// Move a port: prometheus=9091, alertmanager=, pushgateway=, grafana=3001 (on this host's loopback), node-exporter=9101 (on the
+    /// stack's bridge), cadvisor=8081 (in its container)
     #[arg(long, value_name = "COMPONENT=PORT", value_parser = port)]
     port: Vec<(Component, u16)>,
     /// How long samples are kept, such as 30d [default: 15d]
@@ -162,7 +164,7 @@ mod tests {
         assert_eq!(port("prometheus=9091"), Ok((Component::Prometheus, 9091)));
         for (text, want) in [
             ("9091", "write it as"),
-            ("grafana=3000", "grafana"),
+            ("loki=3100", "loki"),
             ("prometheus=0", "1 to 65535"),
             ("prometheus=99999", "1 to 65535"),
         ] {

@@ -79,6 +79,10 @@ pub(super) fn run(args: &MigrateArgs) -> anyhow::Result<()> {
     };
     run_to_end(args.common.json, &progress, async {
         let stack = args.common.stack(&manner).await?;
+        anyhow::ensure!(
+            stack.is_here(),
+            "a migration reads and writes both stores, so it is made on their own machine: log in there and run it without --server"
+        );
         match args.to {
             To::Embedded => to_embedded::run(&stack, args, &progress).await,
             To::Upstream => to_upstream::run(&stack, args, &progress).await,
