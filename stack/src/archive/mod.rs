@@ -190,6 +190,28 @@ pub enum ArchiveError {
     },
 }
 
+/// For fuzzing: any bytes as the tar in a backup, which a checksum would stop otherwise.
+pub fn fuzz_read(tar: &[u8]) {
+    use io::Write as _;
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::none());
+    // Writing to memory does not fail.
+    let Ok(bytes) = gzip.write_all(tar).and_then(|()| gzip.finish()) else {
+        return;
+    };
+    if let Ok(checked) = verify(bytes.as_slice(), &mut |_| {}) {
+        // What was verified is handed out whole.
+        let mut size = 0;
+        let handed_out = extract(bytes.as_slice(), &checked, &mut |_, content| {
+            size += io::copy(content, &mut io::sink())?;
+            Ok(())
+        });
+        assert!(
+            handed_out.is_ok() && size == checked.bytes(),
+            "what was verified is handed out whole"
+        );
+    }
+}
+
 /// Why this path must not be in a backup of this kind.
 fn path_fault(path: &str, kind: Kind) -> Option<&'static str> {
     if path.starts_with('/') {

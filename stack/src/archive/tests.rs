@@ -309,6 +309,22 @@ fn what_does_not_fit_is_not_written() {
     }
 }
 
+#[test]
+fn the_corpus_of_the_fuzz_target_is_read_or_refused() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/backup_read");
+    let files: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|file| file.unwrap().path())
+        .collect();
+    assert!(files.len() >= 4, "{files:?}");
+    for file in files {
+        let tar = std::fs::read(&file).unwrap();
+        fuzz_read(&tar);
+        let is_whole = file.ends_with("whole");
+        assert_eq!(check(&zipped(&tar)).is_ok(), is_whole, "{}", file.display());
+    }
+}
+
 proptest! {
     #[test]
     fn any_tar_is_read_or_refused(tar in proptest::collection::vec(any::<u8>(), 0..3000), at in 0..4000usize) {
