@@ -36,7 +36,11 @@ const QUESTIONS: &[(&str, Span)] = &[
     ("count by (job, instance) ({job!=\"\"})", Span::Instant),
     ("up", Span::Instant),
     (
-        "sum by (__name__) (count_over_time({__name__!=\"\"}[10m]))",
+        "sum by (job) (count_over_time(scrape_samples_scraped[1d]))",
+        Span::Instant,
+    ),
+    (
+        "sum by (job) (sum_over_time(scrape_samples_post_metric_relabeling[1d]))",
         Span::Instant,
     ),
     ("sum_over_time(up[1h])", Span::Instant),
@@ -183,8 +187,8 @@ pub async fn ask_server(access: &stack::Access, moment: Moment) -> anyhow::Resul
             .form(&form)
             .send()
             .await
-            .and_then(reqwest::Response::error_for_status)
             .with_context(|| format!("asking Prometheus {query}"))?
+            // What cannot be answered is an answer too, and says why; that nobody is let in is not.
             .json()
             .await
             .with_context(|| format!("asking Prometheus {query}"))?;
