@@ -141,6 +141,14 @@ pub enum StackError {
         /// Why.
         reason: String,
     },
+    /// The file of the registered servers is damaged, or of another version.
+    #[error("reading the servers in {}: {reason}; mend the file, or move it away and add the servers anew", path.display())]
+    Registry {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
     /// Another run works on the same stack.
     #[error("another run works on this stack: {holder}; wait until it is done, or run with --wait")]
     Locked {
@@ -247,6 +255,7 @@ impl StackError {
             | Self::PortsTaken { .. }
             | Self::Invalid(_)
             | Self::Kept { .. }
+            | Self::Registry { .. }
             | Self::NotSetUp { .. }
             | Self::Container { .. }
             | Self::TargetsDown { .. }

@@ -46,6 +46,7 @@ pub mod plan;
 pub mod ports;
 mod prometheus;
 pub mod range;
+mod registry;
 pub mod secrets;
 mod server;
 mod settle;
@@ -67,10 +68,11 @@ pub use observed::{Observed, ObservedContainer, ObservedEntry, ObservedNetwork, 
 pub use options::{DEFAULT_RETENTION_TIME, DEFAULT_SCRAPE_INTERVAL, Options, Pull, Run, port_of};
 pub use plan::Refusal;
 pub use prometheus::{Target, TargetHealth};
+pub use registry::{Registry, SERVERS_VARIABLE};
 pub use server::{Address, Server};
 pub use stack::{
     Access, BackupReport, ComponentStatus, Planned, Report, RestoreReport, Stack, Stamp, Status, Upgrade,
-    UpgradeReport, default_base_dir, default_base_dir_over, read_backup,
+    UpgradeReport, access_over, default_base_dir, default_base_dir_over, read_backup,
 };
 pub use step::Step;
 pub use value::{Duration, ServerName, Size, ValueError};

@@ -296,6 +296,16 @@ impl Place {
     }
 }
 
+/// Writes a file of this machine's user whole, with this mode.
+pub(crate) fn write_own(path: &Path, content: &[u8], mode: u32) -> Result<(), StackError> {
+    let access = Access {
+        mode,
+        uid: rustix::process::geteuid().as_raw(),
+        gid: rustix::process::getegid().as_raw(),
+    };
+    files::write(path, content, access)
+}
+
 /// Runs file work where it may block. It runs to its end even when nobody waits for it any more, so that no file is left half done.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StackError> + Send + 'static,

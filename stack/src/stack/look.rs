@@ -81,12 +81,15 @@ impl Stack {
         })
     }
 
-    /// The host's own name, as label `server`.
+    /// The registered name of a server, the own name of this host, as label `server`.
     fn server_name(&self) -> Result<crate::ServerName, StackError> {
+        if let Some(link) = self.place.link() {
+            return Ok(link.server().name.clone());
+        }
         let hostname = self.place.hostname();
         hostname.parse().map_err(|error| {
             StackError::Invalid(format!(
-                "the host's name does not do, name it with --server: {error}"
+                "the host's name does not do, name it with --server-label: {error}"
             ))
         })
     }

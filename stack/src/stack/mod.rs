@@ -77,6 +77,31 @@ pub async fn default_base_dir_over(link: &Link) -> Result<PathBuf, StackError> {
     })
 }
 
+/// How to ask the Prometheus of the stack on a server, without its engine. The port is the server's own: [`Link::port`] leads to it.
+///
+/// # Errors
+/// No stack is set up there, its files may not be read, or the connection is gone.
+pub async fn access_over(link: &Link, base_dir: &Path) -> Result<Access, StackError> {
+    access(&Place::over(link).await?, base_dir).await
+}
+
+async fn access(place: &Place, base_dir: &Path) -> Result<Access, StackError> {
+    let Some(options) = observe::kept_options(place, base_dir).await? else {
+        return Err(StackError::NotSetUp {
+            base_dir: base_dir.to_owned(),
+        });
+    };
+    let path = base_dir.join(spec::password_file(Component::Prometheus));
+    let password = place.read(&path).await?.ok_or_else(|| {
+        StackError::file(
+            "reading",
+            &path,
+            std::io::Error::from(std::io::ErrorKind::NotFound),
+        )
+    })?;
+    Ok(Access::new(&options, &password))
+}
+
 fn check_base_dir(base_dir: &Path) -> Result<(), StackError> {
     match base_dir.is_absolute() && base_dir.parent().is_some() {
         true => Ok(()),
@@ -211,19 +236,7 @@ impl Stack {
     /// # Errors
     /// No stack is set up, or its files cannot be read.
     pub async fn access(&self) -> Result<Access, StackError> {
-        let base_dir = &self.run.base_dir;
-        let Some(options) = observe::kept_options(&self.place, base_dir).await? else {
-            return Err(self.not_set_up());
-        };
-        let path = self.password_file();
-        let password = self.place.read(&path).await?.ok_or_else(|| {
-            StackError::file(
-                "reading",
-                &path,
-                std::io::Error::from(std::io::ErrorKind::NotFound),
-            )
-        })?;
-        Ok(Access::new(&options, &password))
+        access(&self.place, &self.run.base_dir).await
     }
 
     /// Checks what stands in the way of steps that are about to be carried out, before the first of them.

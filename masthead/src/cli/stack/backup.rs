@@ -1,7 +1,7 @@
 //! `masthead backup` and `masthead restore`: of the stack of containers or of `masthead up`, whichever there is.
 
 use std::io::{BufRead, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
@@ -21,6 +21,7 @@ use crate::clock;
 #[command(after_help = format!("Examples:
   masthead backup /var/backups/monitoring-$(date +%F).tar.gz
   masthead backup b.tar.gz --data-dir ~/.local/share/masthead
+  masthead backup web-1.tar.gz --server web-1        of a registered server, into a file here
 
 Everything goes on running meanwhile. The file holds the stored samples, the configuration, and the passwords of the stack: it is made
 readable for you alone, keep it so. It is a .tar.gz, whole or not there at all. docs/backup.md says what is in it.
@@ -103,13 +104,20 @@ impl Drop for CancelOnDrop {
 
 impl Which {
     /// What is meant, from the flags, else from what is there; `otherwise` where nothing is.
-    fn runtime(&self, base_dir: &Path, otherwise: Option<Kind>) -> anyhow::Result<Kind> {
+    fn runtime(&self, common: &Common, otherwise: Option<Kind>) -> anyhow::Result<Kind> {
+        let base_dir = common.base_dir()?;
+        let is_elsewhere = common.server.is_some() || common.all;
         let is_embedded = self.data_dir.is_some() || self.config.is_some() || self.web_config.is_some();
         match self.runtime {
             Some(Runtime::Upstream) if is_embedded => {
                 Err(Usage("--data-dir, --config and --web-config are of --runtime embedded").into())
             }
             Some(Runtime::Upstream) => Ok(Kind::Upstream),
+            _ if is_elsewhere && (is_embedded || self.runtime == Some(Runtime::Embedded)) => Err(Usage(
+                "of another machine's `masthead up` a backup is made and restored there: log in to it and run this without --server",
+            )
+            .into()),
+            _ if is_elsewhere => Ok(Kind::Upstream),
             Some(Runtime::Embedded) => Ok(Kind::Embedded),
             None if is_embedded => Ok(Kind::Embedded),
             None => {
@@ -153,7 +161,7 @@ fn stamp() -> Stamp {
 pub(super) fn backup(args: &BackupArgs) -> anyhow::Result<()> {
     let progress = Progress::new();
     run_to_end(args.common.json, &progress, async {
-        let report = match args.which.runtime(&args.common.base_dir()?, None)? {
+        let report = match args.which.runtime(&args.common, None)? {
             Kind::Upstream => {
                 let manner = Manner {
                     wait: args.wait,
@@ -203,9 +211,7 @@ pub(super) fn restore(args: &RestoreArgs) -> anyhow::Result<()> {
         if args.dry_run {
             return Ok(Outcome::done(what_is_in(&checked), fields(&checked)));
         }
-        let runtime = args
-            .which
-            .runtime(&args.common.base_dir()?, Some(checked.header.kind))?;
+        let runtime = args.which.runtime(&args.common, Some(checked.header.kind))?;
         backup::fits(&checked, runtime)?;
         if !args.yes && !is_wanted(&checked, args.common.json)? {
             return Ok(Outcome::done("nothing was restored", json!({})));

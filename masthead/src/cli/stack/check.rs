@@ -5,7 +5,7 @@ use serde_json::json;
 use stack::{CheckReport, Level};
 
 use super::outcome::FOUND;
-use super::{Common, EXIT_CODES, Manner, Outcome, Progress, run_to_end};
+use super::{Common, EXIT_CODES, Manner, Outcome};
 
 #[derive(Debug, Args)]
 #[command(after_help = format!("Examples:
@@ -22,9 +22,8 @@ pub(in crate::cli) struct CheckArgs {
 }
 
 pub(super) fn run(args: &CheckArgs) -> anyhow::Result<()> {
-    let progress = Progress::new();
-    run_to_end(args.common.json, &progress, async {
-        let report = args.common.stack(&Manner::default()).await?.check().await?;
+    args.common.run(&Manner::default(), async |stack, _| {
+        let report = stack.check().await?;
         Ok(Outcome {
             text: text(&report),
             fields: json!({ "level": report.level(), "findings": report.findings }),
@@ -37,7 +36,7 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<()> {
     })
 }
 
-fn text(report: &CheckReport) -> String {
+pub(in crate::cli) fn text(report: &CheckReport) -> String {
     let width = report
         .findings
         .iter()

@@ -121,7 +121,7 @@ fn interruption() -> anyhow::Result<impl Future<Output = anyhow::Error>> {
 }
 
 /// `ok` first, then the fields, `error` last.
-fn object(ok: bool, fields: Value, error: Option<&anyhow::Error>) -> Value {
+pub(super) fn object(ok: bool, fields: Value, error: Option<&anyhow::Error>) -> Value {
     let mut object = Map::new();
     object.insert("ok".to_owned(), ok.into());
     if let Value::Object(fields) = fields {

@@ -4,8 +4,11 @@ use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use stack::Event;
+
+/// Between two turns of a spinner.
+const TICK: Duration = Duration::from_millis(120);
 
 /// Shows events, and remembers which steps are done.
 #[derive(Debug)]
@@ -13,6 +16,8 @@ pub(super) struct Progress {
     /// Nothing where standard error is no terminal.
     bar: Option<ProgressBar>,
     done: Mutex<Vec<String>>,
+    /// Stands before each line: which server it is about.
+    prefix: String,
 }
 
 impl Progress {
@@ -25,6 +30,38 @@ impl Progress {
         Self {
             bar,
             done: Mutex::new(Vec::new()),
+            prefix: String::new(),
+        }
+    }
+
+    /// A line of its own for each of several servers.
+    pub(super) fn side_by_side(names: &[String]) -> Vec<Self> {
+        let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+        let many = std::io::stderr().is_terminal().then(MultiProgress::new);
+        names
+            .iter()
+            .map(|name| {
+                let prefix = format!("{name:<width$}  ");
+                Self {
+                    bar: many.as_ref().map(|many| {
+                        let bar = many.add(ProgressBar::new_spinner());
+                        bar.set_style(spinner());
+                        bar.set_prefix(prefix.clone());
+                        bar.enable_steady_tick(TICK);
+                        bar
+                    }),
+                    done: Mutex::new(Vec::new()),
+                    prefix,
+                }
+            })
+            .collect()
+    }
+
+    /// What it came to, as the last word of its line.
+    pub(super) fn end_with(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.finish_with_message(text.to_owned()),
+            None => self.say(text),
         }
     }
 
@@ -51,7 +88,7 @@ impl Progress {
             (_, Event::Planned { .. })
             | (None, Event::Pulling { .. } | Event::Copying { .. } | Event::Done { .. }) => {}
             (Some(bar), Event::Began { at, of, step }) => {
-                bar.enable_steady_tick(Duration::from_millis(120));
+                bar.enable_steady_tick(TICK);
                 bar.set_message(format!("{at} of {of}: {step}"));
             }
             (
@@ -82,37 +119,38 @@ impl Progress {
             }
             (Some(bar), Event::Done { step, .. }) => {
                 bar.set_style(spinner());
-                bar.println(format!("  {step}"));
+                bar.println(format!("  {}{step}", self.prefix));
             }
             (Some(bar), Event::Waiting { what }) => {
                 bar.set_style(spinner());
-                bar.enable_steady_tick(Duration::from_millis(120));
+                bar.enable_steady_tick(TICK);
                 bar.set_message(format!("waiting for {what}"));
             }
-            (Some(bar), Event::Warning { text }) => bar.println(format!("warning: {text}")),
-            (None, Event::Began { at, of, step }) => say(&format!("{at} of {of}: {step}")),
-            (None, Event::Waiting { what }) => say(&format!("waiting for {what}")),
-            (None, Event::Warning { text }) => say(&format!("warning: {text}")),
+            (Some(bar), Event::Warning { text }) => bar.println(format!("{}warning: {text}", self.prefix)),
+            (None, Event::Began { at, of, step }) => self.say(&format!("{at} of {of}: {step}")),
+            (None, Event::Waiting { what }) => self.say(&format!("waiting for {what}")),
+            (None, Event::Warning { text }) => self.say(&format!("warning: {text}")),
         }
+    }
+
+    fn say(&self, line: &str) {
+        // Nothing can be done when standard error is closed.
+        let _ = writeln!(std::io::stderr(), "{}{line}", self.prefix);
     }
 }
 
-fn say(line: &str) {
-    // Nothing can be done when standard error is closed.
-    let _ = writeln!(std::io::stderr(), "{line}");
-}
-
 fn spinner() -> ProgressStyle {
-    ProgressStyle::with_template("{spinner} {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner())
+    ProgressStyle::with_template("{spinner} {prefix}{msg}")
+        .unwrap_or_else(|_| ProgressStyle::default_spinner())
 }
 
 fn copying() -> ProgressStyle {
-    ProgressStyle::with_template("{spinner} {msg} {bar:24} {bytes} of {total_bytes}")
+    ProgressStyle::with_template("{spinner} {prefix}{msg} {bar:24} {bytes} of {total_bytes}")
         .unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
 fn bytes() -> ProgressStyle {
-    ProgressStyle::with_template("{spinner} pulling {msg} {bar:24} {bytes} of {total_bytes}")
+    ProgressStyle::with_template("{spinner} {prefix}pulling {msg} {bar:24} {bytes} of {total_bytes}")
         .unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
@@ -123,9 +161,9 @@ mod tests {
     #[test]
     fn the_templates_are_right_and_done_steps_are_remembered() {
         for template in [
-            "{spinner} {msg}",
-            "{spinner} pulling {msg} {bar:24} {bytes} of {total_bytes}",
-            "{spinner} {msg} {bar:24} {bytes} of {total_bytes}",
+            "{spinner} {prefix}{msg}",
+            "{spinner} {prefix}pulling {msg} {bar:24} {bytes} of {total_bytes}",
+            "{spinner} {prefix}{msg} {bar:24} {bytes} of {total_bytes}",
         ] {
             ProgressStyle::with_template(template).expect("a template");
         }

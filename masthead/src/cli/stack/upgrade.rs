@@ -5,7 +5,7 @@ use serde_json::json;
 use stack::{Event, Upgrade};
 
 use super::setup::PullArg;
-use super::{Common, EXIT_CODES, Manner, Outcome, Progress, run_to_end};
+use super::{Common, EXIT_CODES, Manner, Outcome};
 
 #[derive(Debug, Args)]
 #[command(after_help = format!("Examples:
@@ -32,14 +32,12 @@ pub(in crate::cli) struct UpgradeArgs {
 }
 
 pub(super) fn run(args: &UpgradeArgs) -> anyhow::Result<()> {
-    let progress = Progress::new();
     let manner = Manner {
         pull: args.pull.into(),
         wait: args.wait,
         ..Manner::default()
     };
-    run_to_end(args.common.json, &progress, async {
-        let stack = args.common.stack(&manner).await?;
+    args.common.run(&manner, async |stack, progress| {
         if args.dry_run {
             let upgrades = stack.plan_upgrade().await?;
             let text = match upgrades.is_empty() {
