@@ -14,10 +14,12 @@ const PAUSE: Duration = Duration::from_millis(200);
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, StackError> {
-    tokio::task::spawn_blocking(work).await.map_err(ending)
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| ending(&error))
 }
 
-fn ending(error: tokio::task::JoinError) -> StackError {
+fn ending(error: &tokio::task::JoinError) -> StackError {
     StackError::Invalid(format!("the program is ending: {error}"))
 }
 
@@ -69,7 +71,7 @@ pub(super) async fn reading<R: Read + Send + 'static, T: Send + 'static>(
     let mut thread = tokio::task::spawn_blocking(move || work(source));
     loop {
         tokio::select! {
-            ended = &mut thread => return ended.map_err(ending),
+            ended = &mut thread => return ended.map_err(|error| ending(&error)),
             () = tokio::time::sleep(PAUSE) => events(Event::Copying {
                 what: what.to_owned(),
                 done_bytes: stop.0.done.load(Ordering::Relaxed),

@@ -255,6 +255,8 @@ fn different(rig: &Rig) -> Result<()> {
     std::thread::sleep(Duration::from_secs(3));
     up.stop()?;
     fs::write(data(rig).join(".masthead-migrating"), "")?;
+    // What is asked about is some seconds old.
+    std::thread::sleep(Duration::from_secs(20));
     let ran = migrate(rig, "embedded", &[])?;
     ran.expect(
         1,
