@@ -155,7 +155,7 @@ impl Stack {
             }
             let part = Part {
                 what: folder.display().to_string(),
-                folder: self.still_copy(&there, events).await?,
+                folder: self.staged_copy(&there, events).await?,
                 prefix: format!("base/{}", folder.display()),
                 without: vec![format!("./{WORKING}*")],
             };
@@ -180,34 +180,50 @@ impl Stack {
         }
     }
 
-    /// A copy of a folder in which programs write, as it was at one moment.
-    async fn still_copy(&self, folder: &Path, events: OnEvent<'_>) -> Result<PathBuf, StackError> {
-        let copy = self.run.base_dir.join(STAGING);
+    /// A copy for a backup alone.
+    async fn staged_copy(&self, folder: &Path, events: OnEvent<'_>) -> Result<PathBuf, StackError> {
+        let staging = self.run.base_dir.join(STAGING);
         let private = Access {
             mode: 0o700,
             uid: 0,
             gid: 0,
         };
-        let (from, to) = (folder.to_string_lossy(), copy.join("copy"));
+        self.place
+            .make_folder(&staging, private, FolderKind::Ours)
+            .await?;
+        let to = staging.join("copy");
+        self.still_copy(folder, &to, events).await?;
+        Ok(to)
+    }
+
+    /// Copies a folder in which programs write, as it was at one moment.
+    pub(super) async fn still_copy(
+        &self,
+        folder: &Path,
+        to: &Path,
+        events: OnEvent<'_>,
+    ) -> Result<(), StackError> {
+        let (from, there) = (folder.to_string_lossy(), to.to_string_lossy());
         for _ in 0..COPIES {
-            self.place.remove(&copy).await?;
-            self.place.make_folder(&copy, private, FolderKind::Ours).await?;
-            let words = ["-a", "--", &from, &to.to_string_lossy()];
+            self.place.remove(to).await?;
             // A file that went meanwhile is a failure of `cp`, and a difference.
-            let copied = self.place.finish("cp", &words, &[0, 1]).await?;
-            let words = ["-rq", "--no-dereference", "--", &from, &to.to_string_lossy()];
+            let copied = self
+                .place
+                .finish("cp", &["-a", "--", &from, &there], &[0, 1])
+                .await?;
+            let words = ["-rq", "--no-dereference", "--", &from, &there];
             if copied == 0 && self.place.finish("diff", &words, &[0, 1, 2]).await? == 0 {
-                return Ok(to);
+                return Ok(());
             }
             tokio::time::sleep(COPY_PAUSE).await;
         }
         events(Event::Warning {
             text: format!(
-                "{} changed each time it was copied; what the backup has of it may not be of one moment",
+                "{} changed each time it was copied; the copy of it may not be of one moment",
                 folder.display()
             ),
         });
-        Ok(to)
+        Ok(())
     }
 
     async fn add(

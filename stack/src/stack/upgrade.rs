@@ -8,7 +8,7 @@
 //! `setup` never changes the version of what runs: a container keeps the image that it was made from until it is upgraded. What a
 //! run that was cut off has begun stands in a note, so that the next one knows what was there before.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -18,12 +18,21 @@ use super::look::{Images, View};
 use super::{DATA_BYTES, IMAGES_BYTES, Stack, image_architecture};
 use crate::desired::{Access, FolderKind};
 use crate::options::Pull;
-use crate::{Change, Component, Event, OnEvent, Refusal, StackError};
+use crate::{Change, Component, Event, OnEvent, Refusal, StackError, spec};
 
 /// In the base directory, while an upgrade is at work.
 const NOTE: &str = ".masthead-upgrade";
 /// In Prometheus' data folder: data that neither the new nor the former version could be started on.
 const BROKEN: &str = ".masthead-broken";
+
+/// In the base directory: what components other than Prometheus had stored.
+const COPIES: &str = ".masthead-upgrade-data";
+/// For root alone.
+const PRIVATE: Access = Access {
+    mode: 0o700,
+    uid: 0,
+    gid: 0,
+};
 
 /// A component whose image is not the one that is pinned.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -55,6 +64,9 @@ struct Note {
     former: BTreeMap<Component, String>,
     /// Name of Prometheus' snapshot.
     snapshot: Option<String>,
+    /// Components whose data was copied.
+    #[serde(default)]
+    copied: BTreeSet<Component>,
 }
 
 impl Stack {
@@ -200,6 +212,9 @@ impl Stack {
             self.write_upgrade_note(note).await?;
             self.adopt_snapshot().await?;
         }
+        if !is_prometheus {
+            self.keep_data(upgrade.component, note, events).await?;
+        }
         // What comes later keeps the image that it has, also where a run was cut off.
         let mut images: Images = note.former.clone();
         for component in done.iter().filter_map(|name| name.parse().ok()) {
@@ -216,6 +231,10 @@ impl Stack {
         images.insert(upgrade.component, upgrade.from.clone());
         let mut back = self.bring_to(&images, events).await;
         let mut data = "";
+        if back.is_err() && note.copied.contains(&upgrade.component) {
+            back = self.put_data_back(upgrade.component, &images, events).await;
+            data = ", with the data of before it";
+        }
         if let (Err(_), true, Some(name)) = (&back, is_prometheus, note.snapshot.clone()) {
             back = self.put_snapshot_back(&name, &images, events).await;
             data = ", with the data of the snapshot before it (what was there after it lies in data/.masthead-broken)";
@@ -256,6 +275,51 @@ impl Stack {
         self.carry(view, events).await.map(drop)
     }
 
+    /// Copies what a component other than Prometheus has stored: it is small.
+    async fn keep_data(
+        &self,
+        component: Component,
+        note: &mut Note,
+        events: OnEvent<'_>,
+    ) -> Result<(), StackError> {
+        if note.copied.contains(&component) {
+            return Ok(());
+        }
+        for folder in spec::data_folders_of(component) {
+            let (from, copies) = (self.run.base_dir.join(&folder), self.run.base_dir.join(COPIES));
+            if self.place.exists(&from).await {
+                self.place.make_folder(&copies, PRIVATE, FolderKind::Ours).await?;
+                self.still_copy(&from, &copies.join(&folder), events).await?;
+                note.copied.insert(component);
+            }
+        }
+        self.write_upgrade_note(note).await
+    }
+
+    /// Starts the former version of such a component on what it had before.
+    async fn put_data_back(
+        &self,
+        component: Component,
+        images: &Images,
+        events: OnEvent<'_>,
+    ) -> Result<(), StackError> {
+        self.engine.stop(component.container()).await?;
+        for folder in spec::data_folders_of(component) {
+            let data = self.run.base_dir.join(&folder);
+            let copy = self.run.base_dir.join(COPIES).join(&folder);
+            for name in self.place.list(&data).await?.unwrap_or_default() {
+                self.place.remove(&data.join(&name)).await?;
+            }
+            for name in self.place.list(&copy).await?.unwrap_or_default() {
+                // The folder may be a disk of its own.
+                let (from, to) = (copy.join(&name), data.join(&name));
+                let words = ["-a", "--", &*from.to_string_lossy(), &*to.to_string_lossy()];
+                self.place.finish("cp", &words, &[0]).await?;
+            }
+        }
+        self.bring_to(images, events).await
+    }
+
     /// Starts the former version on what it had before.
     async fn put_snapshot_back(
         &self,
@@ -265,13 +329,8 @@ impl Stack {
     ) -> Result<(), StackError> {
         self.engine.stop(Component::Prometheus.container()).await?;
         let (data, broken) = (self.data_dir(), self.data_dir().join(BROKEN));
-        let private = Access {
-            mode: 0o700,
-            uid: 0,
-            gid: 0,
-        };
         self.place.remove(&broken).await?;
-        self.place.make_folder(&broken, private, FolderKind::Ours).await?;
+        self.place.make_folder(&broken, PRIVATE, FolderKind::Ours).await?;
         let snapshot = data.join("snapshots").join(name);
         for (from, to) in [(&data, &broken), (&snapshot, &data)] {
             for name in self.place.list(from).await?.unwrap_or_default() {
@@ -307,6 +366,7 @@ impl Stack {
         if let Some(name) = &note.snapshot {
             self.remove_snapshot(name).await?;
         }
+        self.place.remove(&self.run.base_dir.join(COPIES)).await?;
         self.place.remove(&self.upgrade_note_path()).await
     }
 
