@@ -28,6 +28,7 @@
 //! ```
 
 mod apply;
+pub mod archive;
 mod change;
 mod check;
 mod component;
@@ -52,6 +53,7 @@ mod settle;
 pub mod spec;
 mod stack;
 mod step;
+mod stream;
 mod survey;
 pub mod value;
 
@@ -70,8 +72,8 @@ pub use prometheus::{Target, TargetHealth};
 pub use registry::{Registry, SERVERS_VARIABLE};
 pub use server::{Address, Server};
 pub use stack::{
-    Access, ComponentStatus, Planned, Report, Stack, Status, access_over, default_base_dir,
-    default_base_dir_over,
+    Access, BackupReport, ComponentStatus, Planned, Report, RestoreReport, Stack, Stamp, Status, Upgrade,
+    UpgradeReport, access_over, default_base_dir, default_base_dir_over, read_backup,
 };
 pub use step::Step;
 pub use survey::{Survey, survey};

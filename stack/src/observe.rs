@@ -33,9 +33,11 @@ pub(crate) async fn observe(engine: &Engine, place: &Place, base_dir: &Path) -> 
         .map(|(name, _)| name.clone())
         .collect();
     let mut images = BTreeSet::new();
-    for component in Component::ALL {
-        if engine.image_architecture(component.image()).await?.is_some() {
-            images.insert(component.image().to_owned());
+    let pinned = Component::ALL.map(|component| component.image().to_owned());
+    let used = containers.values().map(|container| container.image.clone());
+    for image in pinned.into_iter().chain(used).collect::<BTreeSet<_>>() {
+        if !image.is_empty() && engine.image_architecture(&image).await?.is_some() {
+            images.insert(image);
         }
     }
     let mut networks = BTreeMap::new();
@@ -78,6 +80,7 @@ fn observed(container: &Inspected) -> ObservedContainer {
         id: container.id.clone(),
         ours: label(LABEL_STACK).is_some(),
         base_dir: label(LABEL_BASE_DIR).unwrap_or_default(),
+        image: container.image.clone(),
         fingerprint: label(LABEL_SPEC).unwrap_or_default(),
         state: container.state,
         networks: container.networks.clone(),
@@ -86,7 +89,7 @@ fn observed(container: &Inspected) -> ObservedContainer {
 
 /// Is it a folder that holds something, but not our mark? What a run leaves that was cut off before it wrote the mark does not count:
 /// folders of our names with nothing in them, and a file that was not finished.
-async fn is_foreign(place: &Place, base_dir: &Path) -> Result<bool, StackError> {
+pub(crate) async fn is_foreign(place: &Place, base_dir: &Path) -> Result<bool, StackError> {
     let names = place.list(base_dir).await?.unwrap_or_default();
     if names.iter().any(|name| name == spec::OPTIONS_FILE) {
         return Ok(false);

@@ -3,6 +3,7 @@
 //! [`CASES`] is the table; a case is a name and a function. A case that lacks something (root, a peer) says so and is
 //! skipped by name; in CI it fails.
 
+mod backup;
 mod blocks;
 pub(crate) mod containers;
 mod disk;
@@ -54,6 +55,10 @@ const CASES: &[Case] = &[
     case!(
         "the first samples are there soon after the start",
         survives::first_samples
+    ),
+    case!(
+        "a backup is made while samples come in, and restored",
+        backup::while_it_runs
     ),
     case!(
         "Ctrl-C stops it within 2 s with everything on disk",
@@ -211,6 +216,18 @@ const CASES: &[Case] = &[
     Case {
         name: "a stack's setup that is broken off is finished by the next",
         run: stack::broken_off::story,
+    },
+    Case {
+        name: "a stack is backed up while it runs, and restored",
+        run: stack::backup::story,
+    },
+    Case {
+        name: "a stack of older versions is upgraded, or goes back",
+        run: stack::upgrade::story,
+    },
+    Case {
+        name: "a stack is migrated to masthead up and back, with the same answers",
+        run: stack::migrate::story,
     },
     Case {
         name: "nobody reaches a stack without its password",

@@ -5,6 +5,7 @@
 
 mod files;
 mod lock;
+mod pipe;
 mod programs;
 mod remote;
 #[cfg(test)]
@@ -22,6 +23,7 @@ use crate::{ObservedEntry, StackError};
 
 use remote::{Remote, RemoteLock};
 
+pub(crate) use pipe::Pipe;
 pub(crate) use programs::Output;
 
 /// Where the locks are: only root can make files there, so nobody else can hold up a run.
@@ -236,6 +238,35 @@ impl Place {
         match self {
             Self::Here { .. } => programs::run(program, words).await,
             Self::There(remote) => remote.run(program, words).await,
+        }
+    }
+
+    /// Starts a program of the host, with both of its ends in our hands.
+    pub(crate) async fn pipe(&self, program: &str, words: &[&str]) -> Result<Pipe, StackError> {
+        match self {
+            Self::Here { .. } => pipe::start(program, words),
+            Self::There(remote) => pipe::start_over(remote.link(), program, words).await,
+        }
+    }
+
+    /// Runs a program of the host to its end, however long that takes; an error unless it ends with one of these codes.
+    pub(crate) async fn finish(
+        &self,
+        program: &str,
+        words: &[&str],
+        codes: &[i32],
+    ) -> Result<i32, StackError> {
+        self.pipe(program, words).await?.finish(codes).await
+    }
+
+    /// Gives a file or folder another name on the same file system.
+    pub(crate) async fn rename(&self, from: &Path, to: &Path) -> Result<(), StackError> {
+        match self {
+            Self::Here { .. } => {
+                let (from, to) = (from.to_owned(), to.to_owned());
+                blocking(move || files::rename(&from, &to)).await
+            }
+            Self::There(remote) => remote.rename(from, to).await,
         }
     }
 

@@ -101,6 +101,10 @@ cat > "$new" || fail
 chown "$uid:$gid" "$new" && chmod "$mode" "$new" && kept "$new" && mv -f "$new" "$path" || fail
 kept "$folder""#;
 const REMOVE: &str = r#"rm -rf "$1""#;
+/// Asked again after the connection was lost, it may be done already. Into a folder nothing is moved.
+const RENAME: &str = r#"[ -e "$1" ] || [ -L "$1" ] || [ ! -e "$2" ] || exit 0
+[ ! -d "$2" ] || { echo "$2 is there already" >&2; exit 1; }
+mv -f "$1" "$2""#;
 const REMOVE_IF_EMPTY: &str = r#"[ -d "$1" ] || exit 0
 [ -n "$(ls -A "$1" | head -n 1)" ] || rmdir "$1""#;
 const SPACE: &str = r#"path=$1
@@ -239,6 +243,11 @@ impl Remote {
     pub(super) async fn remove(&self, path: &Path) -> Result<(), StackError> {
         let said = self.look(REMOVE, &[&words_of(path)?]).await?;
         done("removing", path, &said)
+    }
+
+    pub(super) async fn rename(&self, from: &Path, to: &Path) -> Result<(), StackError> {
+        let said = self.look(RENAME, &[&words_of(from)?, &words_of(to)?]).await?;
+        done("moving", from, &said)
     }
 
     pub(super) async fn remove_if_empty(&self, path: &Path) -> Result<(), StackError> {

@@ -3,8 +3,7 @@
 use futures_util::stream::select_all;
 
 use super::report::url;
-use super::{ComponentStatus, Report, Stack, Status, apply};
-use crate::apply::Site;
+use super::{ComponentStatus, Report, Stack, Status};
 use crate::check::{self, CheckReport, Finding, Level};
 use crate::engine::{Health, Inspected};
 use crate::{
@@ -81,6 +80,7 @@ impl Stack {
             findings.push(self.check_config().await);
             findings.extend(self.check_prometheus(&options).await);
         }
+        findings.push(self.check_versions().await);
         findings.push(self.check_disk(&options).await);
         Ok(CheckReport { findings })
     }
@@ -148,21 +148,16 @@ impl Stack {
     /// Another run holds the lock, or a step failed; the next run goes on.
     pub async fn remove(&self, purge_data: bool, events: OnEvent<'_>) -> Result<Report, StackError> {
         let _lock = self.lock("remove", events).await?;
+        self.recover(events).await?;
         let observed = observe::observe(&self.engine, &self.place, &self.run.base_dir).await?;
         let steps = plan::removal(&observed, &self.run.base_dir, purge_data);
         let texts: Vec<String> = steps.iter().map(ToString::to_string).collect();
         events(Event::Planned { steps: texts.clone() });
-        let site = Site {
-            engine: &self.engine,
-            place: &self.place,
-            base_dir: &self.run.base_dir,
-            prometheus: None,
-        };
-        apply(&site, &steps, events).await?;
+        self.carry_out(&steps, events).await?;
         Ok(Report::of(texts))
     }
 
-    async fn kept(&self) -> Result<Options, StackError> {
+    pub(super) async fn kept(&self) -> Result<Options, StackError> {
         observe::kept_options(&self.place, &self.run.base_dir)
             .await?
             .ok_or_else(|| self.not_set_up())
@@ -202,6 +197,7 @@ impl Stack {
         events: OnEvent<'_>,
     ) -> Result<Report, StackError> {
         let _lock = self.lock(act.word(), events).await?;
+        self.recover(events).await?;
         let options = self.kept().await?;
         let mut components = self.named(components, &options)?;
         let observed = observe::observe(&self.engine, &self.place, &self.run.base_dir).await?;

@@ -3,10 +3,17 @@
 //! What changes something takes the lock, needs root, and leaves what a later run can go on from, also when its future is dropped
 //! half-way. What only looks does neither.
 
+mod area;
+mod backup;
 mod life;
 mod look;
+mod moving;
 mod reach;
 mod report;
+mod restore;
+mod snapshot;
+mod upgrade;
+mod work;
 
 use std::path::{Path, PathBuf};
 
@@ -25,8 +32,11 @@ use crate::{
 
 use look::View;
 
+pub use backup::{BackupReport, Stamp};
 pub(crate) use reach::engine as engine_of;
 pub use report::{Access, ComponentStatus, Planned, Report, Status};
+pub use restore::{RestoreReport, read_backup};
+pub use upgrade::{Upgrade, UpgradeReport};
 
 /// Where Docker's socket is.
 pub(crate) const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
@@ -159,11 +169,24 @@ impl Stack {
     /// container is not well; a target is down.
     pub async fn setup(&self, change: &Change, events: OnEvent<'_>) -> Result<Report, StackError> {
         let _lock = self.lock("setup", events).await?;
+        self.recover(events).await?;
+        let report = self.set_up(change, events).await?;
+        self.hint_at_upgrade(events).await?;
+        Ok(report)
+    }
+
+    /// [`Stack::setup`] under the lock.
+    async fn set_up(&self, change: &Change, events: OnEvent<'_>) -> Result<Report, StackError> {
         let view = self.look(change).await?;
+        self.carry(view, events).await
+    }
+
+    /// Carries out what a look showed, and waits until all is well.
+    async fn carry(&self, view: View, events: OnEvent<'_>) -> Result<Report, StackError> {
         let texts: Vec<String> = view.steps.iter().map(ToString::to_string).collect();
         events(Event::Planned { steps: texts.clone() });
         if !view.steps.is_empty() {
-            self.preflight(&view.options, &view.steps).await?;
+            self.preflight(&view).await?;
         }
         let access = view.access();
         let prometheus = self.prometheus_of(&access).await?;
@@ -198,6 +221,17 @@ impl Stack {
         })
     }
 
+    /// Carries out steps that need no Prometheus to ask.
+    async fn carry_out(&self, steps: &[Step], events: OnEvent<'_>) -> Result<(), StackError> {
+        let site = Site {
+            engine: &self.engine,
+            place: &self.place,
+            base_dir: &self.run.base_dir,
+            prometheus: None,
+        };
+        apply(&site, steps, events).await
+    }
+
     /// How to ask the deployed Prometheus.
     ///
     /// # Errors
@@ -207,10 +241,10 @@ impl Stack {
     }
 
     /// Checks what stands in the way of steps that are about to be carried out, before the first of them.
-    async fn preflight(&self, options: &Options, steps: &[Step]) -> Result<(), StackError> {
+    async fn preflight(&self, view: &View) -> Result<(), StackError> {
         let engine = self.engine.about();
-        for component in options.components() {
-            let image = component.image();
+        for container in &view.desired.containers {
+            let image = &container.image;
             let found = self.engine.image_architecture(image).await?.unwrap_or_default();
             let wanted = image_architecture(&engine.architecture);
             if !found.is_empty() && found != wanted {
@@ -224,7 +258,10 @@ impl Stack {
                 });
             }
         }
-        let pulls = steps.iter().any(|step| matches!(step, Step::PullImage { .. }));
+        let pulls = view
+            .steps
+            .iter()
+            .any(|step| matches!(step, Step::PullImage { .. }));
         if pulls {
             self.has_room(&engine.root, "what images take", IMAGES_BYTES)
                 .await?;

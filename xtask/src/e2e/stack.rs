@@ -3,10 +3,13 @@
 //! The engine has a network namespace of its own; what runs in it ([`Docker::inside`]) sees the engine's bridges and the ports that it
 //! publishes, as a program on a Docker host does. Prometheus and node_exporter are the real ones, see `docker/stack.rs`.
 
+pub(super) mod backup;
 pub(super) mod broken_off;
 pub(super) mod life;
+pub(super) mod migrate;
 pub(super) mod reach;
 pub(super) mod refused;
+pub(super) mod upgrade;
 mod world;
 
 use std::fs;

@@ -85,7 +85,8 @@ impl Progress {
             done.push(step.clone());
         }
         match (&self.bar, event) {
-            (_, Event::Planned { .. }) | (None, Event::Pulling { .. } | Event::Done { .. }) => {}
+            (_, Event::Planned { .. })
+            | (None, Event::Pulling { .. } | Event::Copying { .. } | Event::Done { .. }) => {}
             (Some(bar), Event::Began { at, of, step }) => {
                 bar.enable_steady_tick(TICK);
                 bar.set_message(format!("{at} of {of}: {step}"));
@@ -103,11 +104,25 @@ impl Progress {
                 bar.set_message(image);
                 bar.set_style(bytes());
             }
+            (
+                Some(bar),
+                Event::Copying {
+                    what,
+                    done_bytes,
+                    total_bytes,
+                },
+            ) => {
+                bar.set_length(total_bytes);
+                bar.set_position(done_bytes);
+                bar.set_message(what);
+                bar.set_style(copying());
+            }
             (Some(bar), Event::Done { step, .. }) => {
                 bar.set_style(spinner());
                 bar.println(format!("  {}{step}", self.prefix));
             }
             (Some(bar), Event::Waiting { what }) => {
+                bar.set_style(spinner());
                 bar.enable_steady_tick(TICK);
                 bar.set_message(format!("waiting for {what}"));
             }
@@ -129,6 +144,11 @@ fn spinner() -> ProgressStyle {
         .unwrap_or_else(|_| ProgressStyle::default_spinner())
 }
 
+fn copying() -> ProgressStyle {
+    ProgressStyle::with_template("{spinner} {prefix}{msg} {bar:24} {bytes} of {total_bytes}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
 fn bytes() -> ProgressStyle {
     ProgressStyle::with_template("{spinner} {prefix}pulling {msg} {bar:24} {bytes} of {total_bytes}")
         .unwrap_or_else(|_| ProgressStyle::default_bar())
@@ -143,6 +163,7 @@ mod tests {
         for template in [
             "{spinner} {prefix}{msg}",
             "{spinner} {prefix}pulling {msg} {bar:24} {bytes} of {total_bytes}",
+            "{spinner} {prefix}{msg} {bar:24} {bytes} of {total_bytes}",
         ] {
             ProgressStyle::with_template(template).expect("a template");
         }

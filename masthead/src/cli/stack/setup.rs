@@ -61,11 +61,20 @@ pub(in crate::cli) struct SetupArgs {
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum PullArg {
+pub(super) enum PullArg {
     /// When the engine does not have them
     Missing,
     /// Never: a missing image is an error
     Never,
+}
+
+impl From<PullArg> for Pull {
+    fn from(arg: PullArg) -> Self {
+        match arg {
+            PullArg::Missing => Self::Missing,
+            PullArg::Never => Self::Never,
+        }
+    }
 }
 
 /// A limit, or none.
@@ -107,10 +116,7 @@ impl SetupArgs {
 
 pub(super) fn run(args: &SetupArgs) -> anyhow::Result<()> {
     let manner = Manner {
-        pull: match args.pull {
-            PullArg::Missing => Pull::Missing,
-            PullArg::Never => Pull::Never,
-        },
+        pull: args.pull.into(),
         adopt: args.adopt,
         wait: args.wait,
     };

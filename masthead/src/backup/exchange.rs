@@ -1,0 +1,150 @@
+//! What lies in a data folder, exchanged for something else so that it can be undone at any time.
+//!
+//! ```text
+//! DIR/.masthead-incoming/    what is to come: filled while everything else goes on
+//! DIR/.masthead-former/      what was there, once all of it is there
+//! DIR/.masthead-restoring    as long as this is there the exchange has to be undone
+//! ```
+//!
+//! Only what a backup can hold is exchanged: blocks, log and marks. What is of other names stays.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+use crate::app::containers::MARKS_FILE;
+
+/// What is exchanged.
+const NAMES: [&str; 3] = ["blocks", "wal", MARKS_FILE];
+
+/// See the module's text.
+#[derive(Debug)]
+pub struct Exchange {
+    folder: PathBuf,
+}
+
+impl Exchange {
+    /// Of a data folder.
+    #[must_use]
+    pub fn new(data_dir: &Path) -> Self {
+        Self {
+            folder: data_dir.to_owned(),
+        }
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.folder.join(format!(".masthead-{name}"))
+    }
+
+    /// An empty folder for what is to come.
+    pub(super) fn make_incoming(&self) -> anyhow::Result<PathBuf> {
+        let path = self.at("incoming");
+        remove(&path)?;
+        fs::create_dir_all(&path).with_context(|| format!("making {}", path.display()))?;
+        Ok(path)
+    }
+
+    /// Puts what came in in the place of what is there.
+    pub(super) fn exchange(&self) -> anyhow::Result<()> {
+        let mark = self.at("restoring");
+        fs::write(&mark, "").with_context(|| format!("writing {}", mark.display()))?;
+        let (former, incoming) = (self.at("former"), self.at("incoming").join("data"));
+        fs::create_dir_all(&former).with_context(|| format!("making {}", former.display()))?;
+        for name in NAMES {
+            move_if_there(&self.folder.join(name), &former.join(name))?;
+        }
+        // From here on, what is in the folder came in.
+        let whole = former.join("whole");
+        fs::write(&whole, "").with_context(|| format!("writing {}", whole.display()))?;
+        for name in NAMES {
+            move_if_there(&incoming.join(name), &self.folder.join(name))?;
+        }
+        Ok(())
+    }
+
+    /// Puts a file of configuration that came in in its place; the one that was there is kept beside it.
+    pub(super) fn replace(&self, name: &str, path: &Path) -> anyhow::Result<()> {
+        let incoming = self.at("incoming").join(name);
+        if !incoming.is_file() {
+            return Ok(());
+        }
+        let mut kept = path.as_os_str().to_owned();
+        kept.push(".before-restore");
+        move_if_there(path, Path::new(&kept))?;
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+        }
+        // It may be on another disk.
+        fs::copy(&incoming, path)
+            .map(drop)
+            .with_context(|| format!("writing {}", path.display()))
+    }
+
+    /// Brings what was there back. It can be cut off and begun again.
+    pub(super) fn undo(&self) -> anyhow::Result<()> {
+        let former = self.at("former");
+        if former.join("whole").exists() {
+            for name in NAMES {
+                remove(&self.folder.join(name))?;
+            }
+            remove(&former.join("whole"))?;
+        }
+        for name in NAMES {
+            move_if_there(&former.join(name), &self.folder.join(name))?;
+        }
+        self.keep()
+    }
+
+    /// What came in stays.
+    pub(super) fn keep(&self) -> anyhow::Result<()> {
+        remove(&self.at("restoring"))?;
+        self.clear()
+    }
+
+    /// Removes what an exchange that is over has left.
+    pub(super) fn clear(&self) -> anyhow::Result<()> {
+        if self.at("restoring").exists() {
+            return Ok(());
+        }
+        remove(&self.at("incoming"))?;
+        remove(&self.at("former"))
+    }
+
+    /// Undoes an exchange that was cut off; called by whoever has the folder's lock, before the store is opened.
+    ///
+    /// # Errors
+    /// Files cannot be moved.
+    pub fn recover(&self) -> anyhow::Result<bool> {
+        let was_cut_off = self.at("restoring").exists();
+        match was_cut_off {
+            true => self.undo()?,
+            false => self.clear()?,
+        }
+        Ok(was_cut_off)
+    }
+}
+
+fn move_if_there(from: &Path, to: &Path) -> anyhow::Result<()> {
+    match fs::rename(from, to) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("moving {} to {}", from.display(), to.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn remove(path: &Path) -> anyhow::Result<()> {
+    let removed = match fs::symlink_metadata(path) {
+        Ok(known) if known.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(error) => Err(error),
+    };
+    match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("removing {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
