@@ -3,13 +3,13 @@
 //! ```text
 //! DIR/.masthead-incoming/    what is to come: filled while everything else goes on
 //! DIR/.masthead-former/      what was there, once all of it is there
-//! DIR/.masthead-restoring    as long as this is there the exchange has to be undone
+//! DIR/.masthead-restoring    as long as this is there the exchange has to be undone; names the files of configuration to bring back
 //! ```
 //!
 //! Only what a backup can hold is exchanged: blocks, log and marks. What is of other names stays.
 
-use std::fs;
-use std::io;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -18,6 +18,10 @@ use crate::app::containers::MARKS_FILE;
 
 /// What is exchanged.
 const NAMES: [&str; 3] = ["blocks", "wal", MARKS_FILE];
+
+/// In the mark: a file of configuration that has to come back, and one that was not there.
+const BACK: &str = "back";
+const GONE: &str = "gone";
 
 /// See the module's text.
 #[derive(Debug)]
@@ -70,9 +74,18 @@ impl Exchange {
         if !incoming.is_file() {
             return Ok(());
         }
-        let mut kept = path.as_os_str().to_owned();
-        kept.push(".before-restore");
-        move_if_there(path, Path::new(&kept))?;
+        // Of an earlier restore: it would be taken for this one's.
+        remove(&kept(path))?;
+        // How it is undone stands in the mark before it is done.
+        let mark = self.at("restoring");
+        let word = if path.exists() { BACK } else { GONE };
+        let line = format!("{word} {}\n", path.display());
+        OpenOptions::new()
+            .append(true)
+            .open(&mark)
+            .and_then(|mut file| file.write_all(line.as_bytes()))
+            .with_context(|| format!("writing {}", mark.display()))?;
+        move_if_there(path, &kept(path))?;
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
         }
@@ -82,8 +95,23 @@ impl Exchange {
             .with_context(|| format!("writing {}", path.display()))
     }
 
+    /// Brings the files of configuration back.
+    fn undo_configuration(&self) -> anyhow::Result<()> {
+        let mark = self.at("restoring");
+        let text = fs::read_to_string(&mark).unwrap_or_default();
+        for (word, path) in text.lines().filter_map(|line| line.split_once(' ')) {
+            let path = Path::new(path);
+            match word {
+                GONE => remove(path)?,
+                _ => move_if_there(&kept(path), path)?,
+            }
+        }
+        Ok(())
+    }
+
     /// Brings what was there back. It can be cut off and begun again.
     pub(super) fn undo(&self) -> anyhow::Result<()> {
+        self.undo_configuration()?;
         let former = self.at("former");
         if former.join("whole").exists() {
             for name in NAMES {
@@ -124,6 +152,13 @@ impl Exchange {
         }
         Ok(was_cut_off)
     }
+}
+
+/// Where a file of configuration is kept that was replaced.
+fn kept(path: &Path) -> PathBuf {
+    let mut kept = path.as_os_str().to_owned();
+    kept.push(".before-restore");
+    PathBuf::from(kept)
 }
 
 fn move_if_there(from: &Path, to: &Path) -> anyhow::Result<()> {
