@@ -54,6 +54,7 @@ pub mod spec;
 mod stack;
 mod step;
 mod stream;
+mod survey;
 pub mod value;
 
 pub use change::Change;
@@ -75,4 +76,5 @@ pub use stack::{
     UpgradeReport, access_over, default_base_dir, default_base_dir_over, read_backup,
 };
 pub use step::Step;
+pub use survey::{Survey, survey};
 pub use value::{Duration, ServerName, Size, ValueError};

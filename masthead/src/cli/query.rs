@@ -13,6 +13,7 @@ use crate::clock;
   masthead query 'node_memory_MemAvailable_bytes'
   masthead query 'sum by (mode) (rate(node_cpu_seconds_total[1m]))' --range 1h --step 15s
   masthead query up --upstream
+  masthead query up --server web-2                   a registered server, through a tunnel
   masthead query up --json --url https://10.0.0.5:9090 --ca-file ca.pem --user ann --password-file ann.txt")]
 pub(super) struct QueryArgs {
     /// The PromQL expression
@@ -31,10 +32,10 @@ pub(super) struct QueryArgs {
 }
 
 pub(super) fn run(args: &QueryArgs) -> anyhow::Result<()> {
-    let client = args.server.client()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
+    let (client, _tunnel) = runtime.block_on(args.server.client())?;
     let range = args.range()?;
     let asked = match &range {
         Some(range) => runtime.block_on(client.query_range(&args.expr, range)),

@@ -33,6 +33,7 @@ use crate::{
 use look::View;
 
 pub use backup::{BackupReport, Stamp};
+pub(crate) use reach::engine as engine_of;
 pub use report::{Access, ComponentStatus, Planned, Report, Status};
 pub use restore::{RestoreReport, read_backup};
 pub use upgrade::{Upgrade, UpgradeReport};

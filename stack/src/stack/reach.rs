@@ -13,7 +13,7 @@ const MAY_OPEN: &str = r#"[ -e "$1" ] || exit 44
 [ -r "$1" ] && [ -w "$1" ] || exit 46"#;
 
 /// Connects to it.
-pub(super) async fn engine(link: &Link) -> Result<Engine, StackError> {
+pub(crate) async fn engine(link: &Link) -> Result<Engine, StackError> {
     let socket = link.server().docker_socket.as_deref();
     let socket = socket.unwrap_or(Path::new(DEFAULT_SOCKET));
     let word = socket.to_string_lossy();

@@ -19,7 +19,7 @@ pub(in crate::cli) struct LifeArgs {
 }
 
 pub(super) fn start(args: &LifeArgs) -> anyhow::Result<()> {
-    run(args, "started", async |stack, components, progress| {
+    run(args, "started", &async |stack, components, progress| {
         stack
             .start(components, &|event: Event| progress.hear(event))
             .await
@@ -27,13 +27,13 @@ pub(super) fn start(args: &LifeArgs) -> anyhow::Result<()> {
 }
 
 pub(super) fn stop(args: &LifeArgs) -> anyhow::Result<()> {
-    run(args, "stopped", async |stack, components, progress| {
+    run(args, "stopped", &async |stack, components, progress| {
         stack.stop(components, &|event: Event| progress.hear(event)).await
     })
 }
 
 pub(super) fn restart(args: &LifeArgs) -> anyhow::Result<()> {
-    run(args, "restarted", async |stack, components, progress| {
+    run(args, "restarted", &async |stack, components, progress| {
         stack
             .restart(components, &|event: Event| progress.hear(event))
             .await
@@ -43,13 +43,13 @@ pub(super) fn restart(args: &LifeArgs) -> anyhow::Result<()> {
 fn run(
     args: &LifeArgs,
     word: &str,
-    act: impl AsyncFn(&Stack, &[Component], &Progress) -> Result<Report, StackError>,
+    act: &impl AsyncFn(&Stack, &[Component], &Progress) -> Result<Report, StackError>,
 ) -> anyhow::Result<()> {
     let manner = Manner {
         wait: args.wait,
         ..Manner::default()
     };
-    args.common.run(&manner, async |stack, progress| {
+    args.common.run(&manner, &async |stack, progress| {
         let report = act(stack, &args.components, progress).await?;
         let count = report.steps.len();
         let text = format!(

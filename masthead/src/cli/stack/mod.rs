@@ -4,7 +4,7 @@
 //! same for all of them and part of the interface: [`EXIT_CODES`].
 
 mod backup;
-mod check;
+pub(super) mod check;
 mod life;
 mod logs;
 mod migrate;
@@ -22,13 +22,11 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use stack::{Component, HostKeys, Link, Pull, Registry, Run, Server, Stack};
 
-pub(super) use outcome::exit_code;
-
-use outcome::{Outcome, Usage, run_to_end};
-use progress::Progress;
+pub(super) use outcome::{FOUND, Outcome, Usage, exit_code, run_to_end};
+pub(super) use progress::Progress;
 
 /// What the exit codes mean, for the help.
-const EXIT_CODES: &str = "\
+pub(super) const EXIT_CODES: &str = "\
 Exit codes: 0 done or well; 1 failed; 2 wrong usage; 3 something is wrong with the stack (check, status); 4 refused, because something \
 of its names is not ours; 5 another run holds the lock; 6 no Docker Engine, or no permission to use it; 7 a server cannot be \
 reached.";
@@ -103,7 +101,7 @@ impl Common {
     fn run(
         &self,
         manner: &Manner,
-        act: impl AsyncFn(&Stack, &Progress) -> anyhow::Result<Outcome>,
+        act: &impl AsyncFn(&Stack, &Progress) -> anyhow::Result<Outcome>,
     ) -> anyhow::Result<()> {
         if self.all {
             return servers::run(self, manner, act);

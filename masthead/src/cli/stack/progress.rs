@@ -12,7 +12,7 @@ const TICK: Duration = Duration::from_millis(120);
 
 /// Shows events, and remembers which steps are done.
 #[derive(Debug)]
-pub(super) struct Progress {
+pub(in crate::cli) struct Progress {
     /// Nothing where standard error is no terminal.
     bar: Option<ProgressBar>,
     done: Mutex<Vec<String>>,
@@ -21,7 +21,7 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    pub(super) fn new() -> Self {
+    pub(in crate::cli) fn new() -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
             bar.set_style(spinner());

@@ -36,7 +36,7 @@ pub(super) fn run(args: &RemoveArgs) -> anyhow::Result<()> {
     if args.common.all && !args.yes {
         return Err(Usage("remove on all servers asks nobody: say --yes, or name one with --server").into());
     }
-    args.common.run(&manner, async |stack, progress| {
+    args.common.run(&manner, &async |stack, progress| {
         if !args.yes {
             let steps = stack.plan_removal(args.purge_data).await?;
             if steps.is_empty() {

@@ -23,7 +23,7 @@ struct Ended {
 pub(super) fn run(
     common: &Common,
     manner: &Manner,
-    act: impl AsyncFn(&Stack, &Progress) -> anyhow::Result<Outcome>,
+    act: &impl AsyncFn(&Stack, &Progress) -> anyhow::Result<Outcome>,
 ) -> anyhow::Result<()> {
     let registry = Registry::load(&Registry::default_path())?;
     let servers = registry.servers();

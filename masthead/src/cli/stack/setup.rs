@@ -120,7 +120,7 @@ pub(super) fn run(args: &SetupArgs) -> anyhow::Result<()> {
         adopt: args.adopt,
         wait: args.wait,
     };
-    args.common.run(&manner, async |stack, progress| {
+    args.common.run(&manner, &async |stack, progress| {
         let change = args.change();
         if args.dry_run {
             let planned = stack.plan(&change).await?;

@@ -15,7 +15,7 @@ pub(in crate::cli) struct StatusArgs {
 }
 
 pub(super) fn run(args: &StatusArgs) -> anyhow::Result<()> {
-    args.common.run(&Manner::default(), async |stack, _| {
+    args.common.run(&Manner::default(), &async |stack, _| {
         let status = stack.status().await?;
         Ok(Outcome {
             text: text(&status),

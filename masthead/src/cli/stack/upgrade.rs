@@ -37,7 +37,7 @@ pub(super) fn run(args: &UpgradeArgs) -> anyhow::Result<()> {
         wait: args.wait,
         ..Manner::default()
     };
-    args.common.run(&manner, async |stack, progress| {
+    args.common.run(&manner, &async |stack, progress| {
         if args.dry_run {
             let upgrades = stack.plan_upgrade().await?;
             let text = match upgrades.is_empty() {
