@@ -164,8 +164,12 @@ fn a_restore_replaces_what_is_there_or_is_undone() {
     assert!(!exchange.recover().unwrap());
     for cut in 0..3 {
         unpack();
-        exchange.exchange().unwrap();
+        let at_work = exchange.exchange().unwrap();
         assert_eq!(times(&to)[0].len(), 20);
+        // Whoever starts on it meanwhile leaves it so.
+        assert!(!exchange.recover().unwrap());
+        assert_eq!(times(&to)[0].len(), 20);
+        drop(at_work);
         if cut == 1 {
             // In the middle of undoing: the new has gone, the old is half back.
             for name in ["blocks", "wal", MARKS_FILE] {
@@ -182,7 +186,7 @@ fn a_restore_replaces_what_is_there_or_is_undone() {
     let (there, absent) = (folder.path().join("there.yml"), folder.path().join("absent.yml"));
     fs::write(&there, "before").unwrap();
     unpack();
-    exchange.exchange().unwrap();
+    drop(exchange.exchange().unwrap());
     for path in [&there, &absent] {
         exchange.replace("config/masthead.yml", path).unwrap();
         assert_eq!(fs::read_to_string(path).unwrap(), "global: {}\n");
