@@ -287,6 +287,41 @@ impl Place {
         }
     }
 
+    /// An error as what it comes from: everything fails where the connection to a server is gone.
+    pub(crate) async fn explained(&self, error: StackError, attempt: &str) -> StackError {
+        match self.link() {
+            Some(link)
+                if !matches!(error, StackError::Ssh { .. } | StackError::Dropped { .. })
+                    && !link.is_alive().await =>
+            {
+                StackError::Dropped {
+                    server: link.server().name.to_string(),
+                    attempt: attempt.to_owned(),
+                }
+            }
+            _ => error,
+        }
+    }
+
+    /// Looks at something, and once more over a new connection where the one to the server broke off meanwhile.
+    pub(crate) async fn look<T>(
+        &self,
+        attempt: &str,
+        look: impl AsyncFn() -> Result<T, StackError>,
+    ) -> Result<T, StackError> {
+        let error = match look().await {
+            Ok(seen) => return Ok(seen),
+            Err(error) => self.explained(error, attempt).await,
+        };
+        match self.link() {
+            Some(link) if matches!(error, StackError::Dropped { .. }) => {
+                link.come_back().await?;
+                look().await
+            }
+            _ => Err(error),
+        }
+    }
+
     /// The link to it, where it is another machine.
     pub(crate) fn link(&self) -> Option<&Link> {
         match self {

@@ -147,7 +147,7 @@ impl Remote {
         &self.hostname
     }
 
-    /// Runs one of our scripts that only looks; once more over a new connection where the first one is gone.
+    /// Runs one of our scripts that only look; once more over a new connection where the first one is gone.
     async fn look(&self, script: &str, words: &[&str]) -> Result<LinkOutput, StackError> {
         match self.script(script, words, &[]).await {
             Err(StackError::Dropped { .. }) => {
@@ -219,7 +219,7 @@ impl Remote {
         };
         let [mode, uid, gid] = access_words(access);
         let said = self
-            .look(MAKE_FOLDER, &[&words_of(path)?, &mode, &uid, &gid, kind])
+            .script(MAKE_FOLDER, &[&words_of(path)?, &mode, &uid, &gid, kind], &[])
             .await?;
         done("making the folder", path, &said)
     }
@@ -229,19 +229,12 @@ impl Remote {
         let bytes = content.len().to_string();
         let path_word = words_of(path)?;
         let words = [path_word.as_str(), &mode, &uid, &gid, &bytes];
-        let said = match self.script(WRITE, &words, content).await {
-            // The whole file takes the old one's place or nothing does, so it may as well be written again.
-            Err(StackError::Dropped { .. }) => {
-                self.link.reconnect().await?;
-                self.script(WRITE, &words, content).await?
-            }
-            other => other?,
-        };
+        let said = self.script(WRITE, &words, content).await?;
         done("writing", path, &said)
     }
 
     pub(super) async fn remove(&self, path: &Path) -> Result<(), StackError> {
-        let said = self.look(REMOVE, &[&words_of(path)?]).await?;
+        let said = self.script(REMOVE, &[&words_of(path)?], &[]).await?;
         done("removing", path, &said)
     }
 
@@ -251,7 +244,7 @@ impl Remote {
     }
 
     pub(super) async fn remove_if_empty(&self, path: &Path) -> Result<(), StackError> {
-        let said = self.look(REMOVE_IF_EMPTY, &[&words_of(path)?]).await?;
+        let said = self.script(REMOVE_IF_EMPTY, &[&words_of(path)?], &[]).await?;
         done("removing", path, &said)
     }
 

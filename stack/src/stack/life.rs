@@ -39,6 +39,14 @@ impl Stack {
     /// # Errors
     /// No stack is set up, or the engine does not answer.
     pub async fn status(&self) -> Result<Status, StackError> {
+        self.place
+            .look("asking for the state of containers", async || {
+                self.status_now().await
+            })
+            .await
+    }
+
+    async fn status_now(&self) -> Result<Status, StackError> {
         let options = self.kept().await?;
         let mut components = Vec::new();
         for component in options.components() {
@@ -58,6 +66,12 @@ impl Stack {
     /// # Errors
     /// No stack is set up, or the engine does not answer.
     pub async fn check(&self) -> Result<CheckReport, StackError> {
+        self.place
+            .look("checking the stack", async || self.check_now().await)
+            .await
+    }
+
+    async fn check_now(&self) -> Result<CheckReport, StackError> {
         let options = self.kept().await?;
         let about = self.engine.about();
         let mut findings = vec![Finding::ok(

@@ -155,7 +155,10 @@ impl Stack {
     /// # Errors
     /// The change cannot be, something is not ours, ports are taken, or something cannot be read.
     pub async fn plan(&self, change: &Change) -> Result<Planned, StackError> {
-        let view = self.look(change).await?;
+        let view = self
+            .place
+            .look("planning", async || self.look(change).await)
+            .await?;
         Ok(Planned {
             options: view.options,
             steps: view.steps,
