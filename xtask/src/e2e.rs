@@ -230,6 +230,10 @@ const CASES: &[Case] = &[
         run: stack::migrate::story,
     },
     Case {
+        name: "a stack of a server is backed up, restored and upgraded over SSH",
+        run: stack::over_ssh::story,
+    },
+    Case {
         name: "nobody reaches a stack without its password",
         run: stack::reach::everywhere,
     },

@@ -30,7 +30,7 @@ use crate::service::observe::{self, Systemd};
 use crate::service::plan::Step;
 use crate::service::unit::{self, Found};
 use crate::service::{Places, apply};
-use exchange::Exchange;
+use exchange::{AtWork, Exchange};
 
 /// What is left free beside what a backup takes.
 const SPARE_BYTES: u64 = 64 << 20;
@@ -230,12 +230,14 @@ impl Embedded {
         if guard.is_some() {
             apply::step(Step::Stop, &places, "")?;
         }
-        let placed = self.exchange(&exchange, guard.is_some());
+        let mut at_work = None;
+        let placed = self.exchange(&exchange, guard.is_some(), &mut at_work);
         if let Err(error) = placed {
             if guard.is_some() {
                 apply::step(Step::Stop, &places, "")?;
             }
             exchange.undo()?;
+            drop(at_work);
             if guard.is_some() {
                 apply::step(Step::Start, &places, "")?;
             }
@@ -339,10 +341,15 @@ impl Embedded {
         Ok(())
     }
 
-    fn exchange(&self, exchange: &Exchange, is_service: bool) -> anyhow::Result<()> {
+    fn exchange(
+        &self,
+        exchange: &Exchange,
+        is_service: bool,
+        at_work: &mut Option<AtWork>,
+    ) -> anyhow::Result<()> {
         {
             let _lock = data_dir::Lock::take(&self.data_dir)?;
-            exchange.exchange()?;
+            *at_work = Some(exchange.exchange()?);
             for (name, path) in self.configuration() {
                 exchange.replace(name, path)?;
             }

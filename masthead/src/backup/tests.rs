@@ -164,8 +164,12 @@ fn a_restore_replaces_what_is_there_or_is_undone() {
     assert!(!exchange.recover().unwrap());
     for cut in 0..3 {
         unpack();
-        exchange.exchange().unwrap();
+        let at_work = exchange.exchange().unwrap();
         assert_eq!(times(&to)[0].len(), 20);
+        // Whoever starts on it meanwhile leaves it so.
+        assert!(!exchange.recover().unwrap());
+        assert_eq!(times(&to)[0].len(), 20);
+        drop(at_work);
         if cut == 1 {
             // In the middle of undoing: the new has gone, the old is half back.
             for name in ["blocks", "wal", MARKS_FILE] {
@@ -178,6 +182,18 @@ fn a_restore_replaces_what_is_there_or_is_undone() {
         assert_eq!(times(&to)[0].len(), 3);
         assert!(!to.join(MARKS_FILE).exists());
     }
+    // The configuration comes back too, or goes.
+    let (there, absent) = (folder.path().join("there.yml"), folder.path().join("absent.yml"));
+    fs::write(&there, "before").unwrap();
+    unpack();
+    drop(exchange.exchange().unwrap());
+    for path in [&there, &absent] {
+        exchange.replace("config/masthead.yml", path).unwrap();
+        assert_eq!(fs::read_to_string(path).unwrap(), "global: {}\n");
+    }
+    assert!(exchange.recover().unwrap());
+    assert_eq!(fs::read_to_string(&there).unwrap(), "before");
+    assert!(!absent.exists());
     let target = Embedded {
         web_config: Some(folder.path().join("web.yml")),
         ..embedded(&to)

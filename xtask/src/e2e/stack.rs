@@ -7,6 +7,7 @@ pub(super) mod backup;
 pub(super) mod broken_off;
 pub(super) mod life;
 pub(super) mod migrate;
+pub(super) mod over_ssh;
 pub(super) mod reach;
 pub(super) mod refused;
 pub(super) mod upgrade;

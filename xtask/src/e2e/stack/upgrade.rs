@@ -54,7 +54,7 @@ pub(in super::super) fn story() -> Result<Outcome> {
     })
 }
 
-fn older(component: &str) -> Result<String> {
+pub(super) fn older(component: &str) -> Result<String> {
     let pinned = name(component)?;
     let (repository, _) = pinned.rsplit_once(':').context("an image without a tag")?;
     Ok(format!("{repository}:{OLDER_TAG}"))
@@ -65,7 +65,7 @@ fn container(component: &str) -> String {
 }
 
 /// Makes the component's container anew from its older image, through the engine's API.
-fn downgrade(rig: &Rig, component: &str) -> Result<()> {
+pub(super) fn downgrade(rig: &Rig, component: &str) -> Result<()> {
     let name = container(component);
     let inspected: Value = serde_json::from_str(&rig.docker.cli(&["inspect", &name])?)?;
     let mut body = inspected[0]["Config"].clone();
@@ -107,7 +107,7 @@ fn all_older(rig: &Rig) -> Result<()> {
     Ok(())
 }
 
-fn image(rig: &Rig, component: &str) -> Result<String> {
+pub(super) fn image(rig: &Rig, component: &str) -> Result<String> {
     rig.docker.inspect(&container(component), ".Config.Image")
 }
 
