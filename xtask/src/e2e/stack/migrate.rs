@@ -190,6 +190,9 @@ fn to_embedded(rig: &Rig) -> Result<()> {
     }
     signal(run.id(), "KILL")?;
     let _ended = run.end()?;
+    wait("Prometheus has ended", || {
+        Ok(rig.docker.inspect("masthead-prometheus", ".State.Status")? == "exited")
+    })?;
     migrate(rig, "embedded", &[])?.expect(1, &["does not run", "masthead start"])?;
     rig.done("start", &[])?;
     let ran = migrate(rig, "embedded", &["--json"])?;
