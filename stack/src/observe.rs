@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use futures_util::{StreamExt, TryStreamExt, stream};
+
 use crate::desired::{LABEL_BASE_DIR, LABEL_SPEC, LABEL_STACK};
 use crate::engine::{Engine, ImageStore, Inspected};
 use crate::place::Place;
@@ -14,18 +16,22 @@ use crate::{
 const PLATFORM_NETWORKS: [&str; 1] = ["dokploy-network"];
 /// Where containerd's socket is when the engine does not say it.
 const CONTAINERD_SOCKET: &str = "/run/containerd/containerd.sock";
+/// Files that are looked at side by side: over SSH each takes a way there and back, and sshd allows ten at once.
+const AT_ONCE: usize = 6;
 /// The end of the name of a file that is being written; a run that was killed may leave one.
 const UNFINISHED: &str = ".masthead-new";
 
 /// What is there, as far as the stack is concerned.
 pub(crate) async fn observe(engine: &Engine, place: &Place, base_dir: &Path) -> Result<Observed, StackError> {
-    let mut entries = BTreeMap::new();
-    for path in spec::known_paths() {
-        let absolute = below(base_dir, &path);
-        if let Some(entry) = place.entry(&absolute).await? {
-            entries.insert(path, entry);
-        }
-    }
+    let looks = stream::iter(spec::known_paths()).map(async |path| {
+        let entry = place.entry(&below(base_dir, &path)).await?;
+        Ok::<_, StackError>(entry.map(|entry| (path, entry)))
+    });
+    let entries: BTreeMap<_, _> = looks
+        .buffered(AT_ONCE)
+        .try_filter_map(async |found| Ok(found))
+        .try_collect()
+        .await?;
     let containers = containers(engine, base_dir).await?;
     let ours: Vec<String> = containers
         .iter()

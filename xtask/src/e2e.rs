@@ -234,6 +234,14 @@ const CASES: &[Case] = &[
         run: stack::over_ssh::story,
     },
     Case {
+        name: "a stack lives on a remote host as it does here",
+        run: stack::remote::life,
+    },
+    Case {
+        name: "remote hosts that fail, lie or are out of reach",
+        run: stack::remote::faults,
+    },
+    Case {
         name: "nobody reaches a stack without its password",
         run: stack::reach::everywhere,
     },
