@@ -123,15 +123,14 @@ fn store_of(folder: &Path, samples: i64) {
     db.close(samples * 15_000).unwrap();
 }
 
-#[test]
-fn a_restore_replaces_what_is_there_or_is_undone() {
-    let folder = tempfile::tempdir().unwrap();
-    let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+/// A backup with marks and a configuration, of twenty samples a series.
+fn backup_of_twenty(folder: &Path) -> (PathBuf, Checked) {
+    let from = folder.join("from");
     store_of(&from, 20);
     fs::write(from.join(MARKS_FILE), "{}\n").unwrap();
-    let config = folder.path().join("masthead.yml");
+    let config = folder.join("masthead.yml");
     fs::write(&config, "global: {}\n").unwrap();
-    let file = folder.path().join("b.tar.gz");
+    let file = folder.join("b.tar.gz");
     let source = Embedded {
         config: Some(config),
         ..embedded(&from)
@@ -139,7 +138,14 @@ fn a_restore_replaces_what_is_there_or_is_undone() {
     let report = source.backup(&file, &stamp(), &Cancel::new(), &quiet).unwrap();
     assert!(report.files >= 3, "{report:?}");
     let checked = archive::verify(File::open(&file).unwrap(), &mut |_| {}).unwrap();
+    (file, checked)
+}
 
+#[test]
+fn a_restore_replaces_what_is_there_or_is_undone() {
+    let folder = tempfile::tempdir().unwrap();
+    let to = folder.path().join("to");
+    let (file, checked) = backup_of_twenty(folder.path());
     store_of(&to, 3);
     fs::write(to.join("theirs"), "x").unwrap();
     // In use.
@@ -182,18 +188,6 @@ fn a_restore_replaces_what_is_there_or_is_undone() {
         assert_eq!(times(&to)[0].len(), 3);
         assert!(!to.join(MARKS_FILE).exists());
     }
-    // The configuration comes back too, or goes.
-    let (there, absent) = (folder.path().join("there.yml"), folder.path().join("absent.yml"));
-    fs::write(&there, "before").unwrap();
-    unpack();
-    drop(exchange.exchange().unwrap());
-    for path in [&there, &absent] {
-        exchange.replace("config/masthead.yml", path).unwrap();
-        assert_eq!(fs::read_to_string(path).unwrap(), "global: {}\n");
-    }
-    assert!(exchange.recover().unwrap());
-    assert_eq!(fs::read_to_string(&there).unwrap(), "before");
-    assert!(!absent.exists());
     let target = Embedded {
         web_config: Some(folder.path().join("web.yml")),
         ..embedded(&to)
@@ -212,6 +206,28 @@ fn a_restore_replaces_what_is_there_or_is_undone() {
     assert_eq!(names, ["blocks", MARKS_FILE, "lock", "theirs", "wal"]);
     // The store that came in can be written to.
     drop(open(&to, 400_000));
+}
+
+#[test]
+fn the_configuration_comes_back_too_or_goes() {
+    let folder = tempfile::tempdir().unwrap();
+    let to = folder.path().join("to");
+    let (file, checked) = backup_of_twenty(folder.path());
+    store_of(&to, 3);
+    let exchange = Exchange::new(&to);
+    embedded(&to)
+        .unpack(&file, &checked, &exchange, &Cancel::new(), &quiet)
+        .unwrap();
+    let (there, absent) = (folder.path().join("there.yml"), folder.path().join("absent.yml"));
+    fs::write(&there, "before").unwrap();
+    drop(exchange.exchange().unwrap());
+    for path in [&there, &absent] {
+        exchange.replace("config/masthead.yml", path).unwrap();
+        assert_eq!(fs::read_to_string(path).unwrap(), "global: {}\n");
+    }
+    assert!(exchange.recover().unwrap());
+    assert_eq!(fs::read_to_string(&there).unwrap(), "before");
+    assert!(!absent.exists());
 }
 
 fn remove_all(path: &Path) {

@@ -47,7 +47,7 @@ pub async fn read_backup(file: &Path, events: OnEvent<'_>) -> Result<Checked, St
         source,
     };
     let (source, bytes) = open(file).map_err(|error| failed(error.into()))?;
-    work::reading(source, bytes, "verifying the backup", events, |source| {
+    work::reading(source, bytes, "the backup, to verify it", events, |source| {
         archive::verify(source, &mut |_| {})
     })
     .await?
@@ -175,7 +175,7 @@ impl Stack {
         let (writer, chunks) = stream::outward();
         let (source, bytes) = open(file).map_err(|error| failed(error.into()))?;
         let checked = checked.clone();
-        let reading = work::reading(source, bytes, "unpacking the backup", events, move |source| {
+        let reading = work::reading(source, bytes, "the backup, to unpack it", events, move |source| {
             let mut tar = StreamWriter::new(writer);
             archive::extract(source, &checked, &mut |entry, content| {
                 let path = entry.path.trim_start_matches("base/");

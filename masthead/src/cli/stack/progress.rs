@@ -18,6 +18,8 @@ pub(in crate::cli) struct Progress {
     done: Mutex<Vec<String>>,
     /// Stands before each line: which server it is about.
     prefix: String,
+    /// What is being copied: said once where nothing moves.
+    copying: Mutex<String>,
 }
 
 impl Progress {
@@ -31,6 +33,7 @@ impl Progress {
             bar,
             done: Mutex::new(Vec::new()),
             prefix: String::new(),
+            copying: Mutex::default(),
         }
     }
 
@@ -52,6 +55,7 @@ impl Progress {
                     }),
                     done: Mutex::new(Vec::new()),
                     prefix,
+                    copying: Mutex::default(),
                 }
             })
             .collect()
@@ -77,6 +81,15 @@ impl Progress {
         }
     }
 
+    fn say_once(&self, what: &str) {
+        if let Ok(mut said) = self.copying.lock()
+            && *said != what
+        {
+            what.clone_into(&mut said);
+            self.say(&format!("reading {what}"));
+        }
+    }
+
     /// Shows an event.
     pub(super) fn hear(&self, event: Event) {
         if let Event::Done { step, .. } = &event
@@ -85,8 +98,8 @@ impl Progress {
             done.push(step.clone());
         }
         match (&self.bar, event) {
-            (_, Event::Planned { .. })
-            | (None, Event::Pulling { .. } | Event::Copying { .. } | Event::Done { .. }) => {}
+            (_, Event::Planned { .. }) | (None, Event::Pulling { .. } | Event::Done { .. }) => {}
+            (None, Event::Copying { what, .. }) => self.say_once(&what),
             (Some(bar), Event::Began { at, of, step }) => {
                 bar.enable_steady_tick(TICK);
                 bar.set_message(format!("{at} of {of}: {step}"));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
@@ -23,6 +23,8 @@ type Step = (&'static str, fn(&Rig) -> Result<()>);
 const OWN: &str = "scrape_configs:\n  - job_name: mine\n    static_configs: [{targets: ['127.0.0.1:1']}]\n";
 const RULE: &str =
     "groups:\n  - name: mine\n    interval: 1s\n    rules: [{record: mine, expr: vector(42)}]\n";
+
+const PUSHED: &str = "of a component beside Prometheus\n";
 
 /// In this order; each begins with a stack that runs.
 const STEPS: &[Step] = &[
@@ -50,6 +52,13 @@ pub(in super::super) fn story() -> Result<Outcome> {
         rig.set_up(&["--retention-time", "20d"])?;
         fs::write(rig.base().join("conf.d/mine.yml"), OWN)?;
         fs::write(rig.base().join("rules/mine.yml"), RULE)?;
+        // Data of a component beside Prometheus, of which the rule is that its folder is one for data.
+        let data = rig.base().join("pushgateway-data");
+        fs::create_dir(&data)?;
+        fs::write(data.join("metrics"), PUSHED)?;
+        for path in [data.join("metrics"), data] {
+            chown(&path, Some(65534), Some(65534))?;
+        }
         rig.done("restart", &["prometheus"])?;
         rig.wait_for("mine == 42")?;
         rig.wait_for("count_over_time(up{job=\"node-exporter\"}[5m]) > 8")?;
@@ -159,6 +168,7 @@ fn backup(rig: &Rig) -> Result<()> {
         "base/conf.d/mine.yml",
         "base/rules/mine.yml",
         "base/secrets/prometheus.password",
+        "base/pushgateway-data/metrics",
         "manifest.json",
     ] {
         if !listed.lines().any(|line| line == wanted) {
@@ -237,6 +247,10 @@ fn is_as_backed_up(rig: &Rig) -> Result<()> {
             bail!("{path} is not as it was");
         }
     }
+    let pushed = rig.base().join("pushgateway-data/metrics");
+    if fs::read_to_string(&pushed)? != PUSHED || fs::metadata(&pushed)?.uid() != 65534 {
+        bail!("{} is not as it was", pushed.display());
+    }
     let options = fs::read_to_string(rig.base().join("masthead-stack.json"))?;
     if !options.contains("\"20d\"") {
         bail!("options: {options}");
@@ -249,6 +263,7 @@ fn is_as_backed_up(rig: &Rig) -> Result<()> {
 
 fn restored(rig: &Rig) -> Result<()> {
     fs::remove_file(rig.base().join("conf.d/mine.yml"))?;
+    fs::write(rig.base().join("pushgateway-data/metrics"), "later")?;
     rig.done("setup", &["--retention-time", "7d", "--without", "cadvisor"])?;
     let file = rig.file("b.tar.gz");
     let said = rig.done("restore", &[&text(&file), "--yes"])?;
