@@ -199,5 +199,8 @@ fn labels(base_dir: &Path) -> BTreeMap<String, String> {
 }
 
 #[cfg(test)]
+#[path = "spec/grafana_tests.rs"]
+mod grafana_tests;
+#[cfg(test)]
 #[path = "spec/tests.rs"]
 mod tests;

@@ -242,6 +242,10 @@ const CASES: &[Case] = &[
         run: stack::remote::faults,
     },
     Case {
+        name: "a stack's optional components do their work, go, and come back with their data",
+        run: stack::parts::story,
+    },
+    Case {
         name: "nobody reaches a stack without its password",
         run: stack::reach::everywhere,
     },

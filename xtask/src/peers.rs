@@ -11,7 +11,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -82,6 +82,11 @@ pub(crate) fn run(_args: &[String]) -> Result<()> {
 pub(crate) fn program(name: &str) -> Result<PathBuf> {
     ensure().with_context(|| format!("the peer `{name}` is missing (`cargo xtask peers` fetches it)"))?;
     Ok(link(name))
+}
+
+/// A file of a peer's package, by its path without the leading slash; there once [`program`] was.
+pub(crate) fn unpacked(path: &Path) -> PathBuf {
+    dir().join("root").join(path)
 }
 
 /// What apt calls the version of a peer's package, for reports.

@@ -240,8 +240,14 @@ inhibit_rules:
 "
 }
 
-/// Grafana's data source: the stack's Prometheus. Grafana puts the file's content in the place of its name.
-pub(super) fn grafana_datasource() -> String {
+/// Grafana's data source: the stack's Prometheus. Grafana puts the file's content in the place of its name, and takes no rate over less
+/// than four of the intervals.
+pub(super) fn grafana_datasource(options: &Options) -> String {
+    let interval_ms = options.scrape_interval.millis();
+    let interval = match interval_ms % 1000 {
+        0 => format!("{}s", interval_ms / 1000),
+        _ => format!("{interval_ms}ms"),
+    };
     format!(
         "\
 # Written by masthead setup, which writes it anew: edits here are lost.
@@ -261,6 +267,7 @@ datasources:
     jsonData:
       httpMethod: POST
       prometheusType: Prometheus
+      timeInterval: {interval}
 ",
         Component::Prometheus.container()
     )

@@ -7,11 +7,11 @@ use super::{OPTIONS_FILE, PENDING_FILE, desired, kept_options, known_paths};
 use crate::desired::{Attachment, Desired};
 use crate::{Component, Facts, Options, Range, Reach, Secret};
 
-fn options() -> Options {
+pub(super) fn options() -> Options {
     Options::new("web-1".parse().unwrap())
 }
 
-fn facts() -> Facts {
+pub(super) fn facts() -> Facts {
     let secret = |component: Component| Secret {
         password: format!("PASSWORD-OF-{component}"),
         hash: format!("$2y$05$HASH-OF-{component}"),
@@ -109,7 +109,13 @@ fn show(desired: &Desired) -> String {
             file.kind,
             file.on_change
         );
-        text.push_str(std::str::from_utf8(&file.content).unwrap());
+        match file.path.extension() {
+            // They are files of this folder as they are.
+            Some(extension) if extension == "json" && file.path.starts_with("grafana") => {
+                let _ = write!(text, "({} bytes)", file.content.len());
+            }
+            _ => text.push_str(std::str::from_utf8(&file.content).unwrap()),
+        }
     }
     for container in &desired.containers {
         let json = serde_json::to_string_pretty(container).unwrap();

@@ -12,6 +12,8 @@ use crate::{
 
 /// Where the base directory is mounted in Prometheus' container.
 const CONFIG_IN_CONTAINER: &str = "/etc/prometheus/prometheus.yml";
+/// Where Alertmanager's configuration is in its container.
+const ROUTE_IN_CONTAINER: &str = "/etc/alertmanager/alertmanager.yml";
 /// How long a file of findings may be.
 const MAX_FINDING_LINES: usize = 6;
 
@@ -83,14 +85,18 @@ impl Stack {
             ),
         )];
         findings.push(self.check_settings().await);
-        let mut prometheus_runs = false;
+        let mut running = Vec::new();
         for component in options.components() {
             let seen = self.seen(component).await?;
-            prometheus_runs |= component == Component::Prometheus
-                && seen.as_ref().is_some_and(|seen| seen.state == State::Running);
+            if seen.as_ref().is_some_and(|seen| seen.state == State::Running) {
+                running.push(component);
+            }
             findings.extend(check::container(component, seen.as_ref()));
         }
-        if prometheus_runs {
+        if running.contains(&Component::Alertmanager) {
+            findings.push(self.check_route().await);
+        }
+        if running.contains(&Component::Prometheus) {
             findings.push(self.check_config().await);
             findings.extend(self.check_prometheus(&options).await);
         }
@@ -311,13 +317,32 @@ impl Stack {
         match self.engine.exec(Component::Prometheus.container(), &words).await {
             Ok((0, _)) => Finding::ok(name, "promtool accepts it"),
             Ok((_, output)) => {
-                let text = check::promtool_complaint(&output);
+                let text = check::tool_complaint(&output);
                 Finding::problem(
                     name,
                     format!("promtool: {text}"),
                     "mend the file in conf.d or rules that it names, then masthead restart prometheus",
                 )
             }
+            Err(error) => Finding::problem(name, error.to_string(), ""),
+        }
+    }
+
+    /// Does amtool accept the user's configuration of Alertmanager?
+    async fn check_route(&self) -> Finding {
+        let name = "alertmanager.yml";
+        let words = ["amtool", "check-config", ROUTE_IN_CONTAINER];
+        match self
+            .engine
+            .exec(Component::Alertmanager.container(), &words)
+            .await
+        {
+            Ok((0, _)) => Finding::ok(name, "amtool accepts it"),
+            Ok((_, output)) => Finding::problem(
+                name,
+                format!("amtool: {}", check::tool_complaint(&output)),
+                "mend alertmanager/alertmanager.yml, then masthead restart alertmanager",
+            ),
             Err(error) => Finding::problem(name, error.to_string(), ""),
         }
     }

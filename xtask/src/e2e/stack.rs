@@ -8,6 +8,7 @@ pub(super) mod broken_off;
 pub(super) mod life;
 pub(super) mod migrate;
 pub(super) mod over_ssh;
+pub(super) mod parts;
 pub(super) mod reach;
 pub(super) mod refused;
 pub(super) mod remote;
@@ -87,6 +88,19 @@ impl Ran {
     }
 }
 
+/// All containers of a stack with every component, in the order of their names.
+const ALL_CONTAINERS: [&str; 7] = [
+    "masthead-alertmanager",
+    "masthead-cadvisor",
+    "masthead-docker-proxy",
+    "masthead-grafana",
+    "masthead-node-exporter",
+    "masthead-prometheus",
+    "masthead-pushgateway",
+];
+/// The optional components, as `--with` and `--without` take them.
+const OPTIONAL: &str = "alertmanager,pushgateway,grafana,discovery";
+
 /// Runs a case with a rig of its own; what cannot be had here is something missing, all else a failure.
 fn with_rig(case: impl FnOnce(&mut Rig) -> Result<()>) -> Result<Outcome> {
     with_rig_of(Mounts::Machine, case)
@@ -94,7 +108,20 @@ fn with_rig(case: impl FnOnce(&mut Rig) -> Result<()>) -> Result<Outcome> {
 
 /// The same with other mounts.
 fn with_rig_of(mounts: Mounts, case: impl FnOnce(&mut Rig) -> Result<()>) -> Result<Outcome> {
-    match Rig::new(mounts) {
+    run_on(Rig::new(mounts), case)
+}
+
+/// The same with the images of the optional components too.
+fn with_whole_rig(mounts: Mounts, case: impl FnOnce(&mut Rig) -> Result<()>) -> Result<Outcome> {
+    let rig = Rig::new(mounts).and_then(|rig| {
+        docker::stack::load_optional(&rig.docker)?;
+        Ok(rig)
+    });
+    run_on(rig, case)
+}
+
+fn run_on(rig: Result<Rig>, case: impl FnOnce(&mut Rig) -> Result<()>) -> Result<Outcome> {
+    match rig {
         Ok(mut rig) => case(&mut rig).map(|()| Outcome::Passed),
         Err(why) => Ok(Outcome::Missing(why)),
     }
