@@ -1,5 +1,5 @@
-//! The upstream stack: the real Prometheus, node_exporter and cAdvisor as containers of one Docker host, deployed and looked
-//! after by a reconciler.
+//! The upstream stack: the real Prometheus, node_exporter and cAdvisor (and, when asked, Alertmanager, Pushgateway, Grafana and a proxy
+//! for discovery) as containers of one Docker host, deployed and looked after by a reconciler.
 //!
 //! ```text
 //!   Options (what is wanted) --\
@@ -62,6 +62,6 @@ pub use observed::{Observed, ObservedContainer, ObservedEntry, ObservedNetwork, 
 pub use options::{DEFAULT_RETENTION_TIME, DEFAULT_SCRAPE_INTERVAL, Options, Pull, Run, port_of};
 pub use plan::Refusal;
 pub use prometheus::{Target, TargetHealth};
-pub use stack::{Access, ComponentStatus, Planned, Report, Stack, Status, default_base_dir};
+pub use stack::{Access, ComponentStatus, Page, Planned, Report, Stack, Status, default_base_dir};
 pub use step::Step;
-pub use value::{Duration, ServerName, Size, ValueError};
+pub use value::{Duration, NetworkName, ServerName, Size, ValueError};

@@ -43,7 +43,17 @@ impl Stack {
         };
         let options = change.over(start)?;
         let observed = observe::observe(&self.engine, &self.place, base_dir).await?;
-        let facts = observe::facts(&self.engine, &self.place, base_dir, &observed).await?;
+        let facts = observe::facts(&self.engine, &self.place, base_dir, &options, &observed).await?;
+        if let Some(absent) = change
+            .join
+            .iter()
+            .find(|network| !facts.platform_networks.contains(&network.to_string()))
+        {
+            return Err(StackError::Invalid(format!(
+                "--network {absent}: the engine has no such network that a container may join; `docker network ls` shows those it \
+                 has, and an overlay has to be made with --attachable"
+            )));
+        }
         let desired = spec::desired(&options, &facts);
         let steps = plan::plan(&desired, &observed, &self.run)?;
         self.check_ports(&options, kept.as_ref(), &facts, &observed)
