@@ -44,7 +44,7 @@ pub struct Facts {
     pub range: Range,
     /// Of the network between Prometheus and the socket's proxy.
     pub discovery_range: Range,
-    /// Attachable networks of the platform that Prometheus joins (`dokploy-network`), those that exist.
+    /// Attachable networks that Prometheus joins, those that exist: the platform's (`dokploy-network`) and the wanted ones.
     pub platform_networks: Vec<String>,
     /// A secret for each component that asks for one, in the order of [`Component::ALL`].
     pub secrets: Vec<(Component, Secret)>,

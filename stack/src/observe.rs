@@ -146,15 +146,21 @@ pub(crate) async fn facts(
     engine: &Engine,
     place: &Place,
     base_dir: &Path,
+    options: &Options,
     observed: &Observed,
 ) -> Result<Facts, StackError> {
     let about = engine.about();
     let networks = engine.networks().await?;
-    let platform_networks = networks
+    let is_wanted = |name: &str| {
+        PLATFORM_NETWORKS.contains(&name) || options.networks.iter().any(|wanted| wanted.to_string() == name)
+    };
+    let mut platform_networks: Vec<String> = networks
         .iter()
-        .filter(|network| network.attachable && PLATFORM_NETWORKS.contains(&network.name.as_str()))
+        .filter(|network| network.attachable && is_wanted(&network.name))
         .map(|network| network.name.clone())
         .collect();
+    // The engine lists them in no order of its own, and another one would be another container.
+    platform_networks.sort();
     let mut used = place.routed_ranges().await?;
     used.extend(networks.into_iter().flat_map(|network| network.subnets));
     let mut range_of = |network: &str| -> Result<Range, StackError> {

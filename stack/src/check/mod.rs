@@ -200,7 +200,8 @@ fn judge(target: &Target, options: &Options, block: Option<&firewall::Block>) ->
             &name,
             Level::Warning,
             format!("{who} asks to be scraped and is down: {}", target.error),
-            "see that it serves its metrics there, and that it is in a network that Prometheus is in too",
+            "see that it serves its metrics there, and bring Prometheus into a network of its (docker inspect shows them): masthead setup \
+             --network NAME",
         ),
         (TargetHealth::Down, None) => Finding::new(
             &name,

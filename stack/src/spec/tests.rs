@@ -62,6 +62,7 @@ fn moved() -> (Options, Facts) {
     .into();
     take_all_in(&mut options);
     options.retention_time = "1y".parse().unwrap();
+    options.networks = ["shop_default".parse().unwrap()].into();
     options.retention_size = Some("5GB".parse().unwrap());
     options.scrape_interval = "1m30s".parse().unwrap();
     options.server = "größe $HOME \"1\" \\ {{x}}".parse().unwrap();
@@ -70,7 +71,7 @@ fn moved() -> (Options, Facts) {
         memory_bytes: 64 << 30,
         cpus: 16,
         base_dir: "/srv/the stack".into(),
-        platform_networks: vec!["dokploy-network".to_owned()],
+        platform_networks: vec!["dokploy-network".to_owned(), "shop_default".to_owned()],
         docker_root: "/mnt/docker".into(),
         docker_socket: "/run/docker.sock".into(),
         containerd_socket: Some("/run/docker/containerd/containerd.sock".into()),

@@ -7,7 +7,8 @@ use super::{ComponentStatus, Report, Stack, Status};
 use crate::check::{self, CheckReport, Finding, Level};
 use crate::engine::{Health, Inspected};
 use crate::{
-    Change, Component, Event, LogStream, OnEvent, Options, StackError, State, observe, plan, settle,
+    Change, Component, Event, LogStream, NetworkName, OnEvent, Options, StackError, State, observe, plan,
+    settle,
 };
 
 /// Where the base directory is mounted in Prometheus' container.
@@ -85,6 +86,7 @@ impl Stack {
             ),
         )];
         findings.push(self.check_settings().await);
+        findings.extend(self.check_networks(&options).await?);
         let mut running = Vec::new();
         for component in options.components() {
             let seen = self.seen(component).await?;
@@ -310,6 +312,23 @@ impl Stack {
         }
     }
 
+    /// Networks that Prometheus should be in and that are gone.
+    async fn check_networks(&self, options: &Options) -> Result<Vec<Finding>, StackError> {
+        let there = self.engine.networks().await?;
+        let is_gone = |wanted: &&NetworkName| !there.iter().any(|network| network.name == wanted.to_string());
+        let gone = options.networks.iter().filter(is_gone);
+        Ok(gone
+            .map(|wanted| {
+                Finding::new(
+                    "network",
+                    Level::Warning,
+                    format!("{wanted}, which Prometheus should be in, is gone"),
+                    format!("make it and run masthead setup, or masthead setup --without-network {wanted}"),
+                )
+            })
+            .collect())
+    }
+
     /// Does promtool accept the configuration, with the user's own files?
     async fn check_config(&self) -> Finding {
         let name = "configuration";
@@ -402,6 +421,7 @@ impl Report {
             url: None,
             user: None,
             password_file: None,
+            pages: Vec::new(),
         }
     }
 }

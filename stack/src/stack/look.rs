@@ -53,7 +53,17 @@ impl Stack {
         };
         let options = change.over(start)?;
         let mut observed = observe::observe(&self.engine, &self.place, base_dir).await?;
-        let facts = observe::facts(&self.engine, &self.place, base_dir, &observed).await?;
+        let facts = observe::facts(&self.engine, &self.place, base_dir, &options, &observed).await?;
+        if let Some(absent) = change
+            .join
+            .iter()
+            .find(|network| !facts.platform_networks.contains(&network.to_string()))
+        {
+            return Err(StackError::Invalid(format!(
+                "--network {absent}: the engine has no such network that a container may join; `docker network ls` shows those it \
+                 has, and an overlay has to be made with --attachable"
+            )));
+        }
         let mut desired = spec::desired(&options, &facts);
         for container in &mut desired.containers {
             let there = observed.containers.get(&container.name);

@@ -34,7 +34,7 @@ use look::View;
 
 pub use backup::{BackupReport, Stamp};
 pub(crate) use reach::engine as engine_of;
-pub use report::{Access, ComponentStatus, Planned, Report, Status};
+pub use report::{Access, ComponentStatus, Page, Planned, Report, Status};
 pub use restore::{RestoreReport, read_backup};
 pub use upgrade::{Upgrade, UpgradeReport};
 
@@ -44,6 +44,8 @@ pub(crate) const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
 const PLATFORM_DIR: &str = "/etc/dokploy";
 /// What the images take once they are unpacked, and a bit.
 const IMAGES_BYTES: u64 = 1 << 30;
+/// What Grafana's takes beside all others.
+const GRAFANA_BYTES: u64 = 1 << 30;
 /// What the first hours take.
 const DATA_BYTES: u64 = 128 << 20;
 
@@ -221,6 +223,7 @@ impl Stack {
             url: Some(access.url),
             user: Some(access.user),
             password_file: Some(self.password_file()),
+            pages: Page::all(&view.options, &self.run.base_dir),
         })
     }
 
@@ -261,12 +264,13 @@ impl Stack {
                 });
             }
         }
-        let pulls = view
-            .steps
-            .iter()
-            .any(|step| matches!(step, Step::PullImage { .. }));
-        if pulls {
-            self.has_room(&engine.root, "what images take", IMAGES_BYTES)
+        let pulled = view.steps.iter().filter_map(|step| match step {
+            Step::PullImage { image } if image == Component::Grafana.image() => Some(GRAFANA_BYTES),
+            Step::PullImage { .. } => Some(0),
+            _ => None,
+        });
+        if let Some(most) = pulled.max() {
+            self.has_room(&engine.root, "what images take", IMAGES_BYTES + most)
                 .await?;
         }
         self.has_room(

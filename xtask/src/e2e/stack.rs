@@ -103,15 +103,10 @@ const OPTIONAL: &str = "alertmanager,pushgateway,grafana,discovery";
 
 /// Runs a case with a rig of its own; what cannot be had here is something missing, all else a failure.
 fn with_rig(case: impl FnOnce(&mut Rig) -> Result<()>) -> Result<Outcome> {
-    with_rig_of(Mounts::Machine, case)
+    run_on(Rig::new(Mounts::Machine), case)
 }
 
-/// The same with other mounts.
-fn with_rig_of(mounts: Mounts, case: impl FnOnce(&mut Rig) -> Result<()>) -> Result<Outcome> {
-    run_on(Rig::new(mounts), case)
-}
-
-/// The same with the images of the optional components too.
+/// The same with other mounts, and with the images of the optional components too.
 fn with_whole_rig(mounts: Mounts, case: impl FnOnce(&mut Rig) -> Result<()>) -> Result<Outcome> {
     let rig = Rig::new(mounts).and_then(|rig| {
         docker::stack::load_optional(&rig.docker)?;

@@ -1,6 +1,8 @@
 //! The optional components at work: an alert that fires reaches a receiver, a pushed metric is asked for, containers that ask for it are
 //! scraped; and their life: taken in, left out, taken in again with their data.
 
+mod dashboards;
+
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::process::{Child, Command, Stdio};
@@ -34,6 +36,8 @@ const STEPS: &[Step] = &[
     ),
     ("a pushed metric is there, and after a restart too", push),
     ("containers that ask for it are scraped, each once", discovery),
+    ("a network that Prometheus joins is in its reach", network),
+    ("every query of our dashboards has data", dashboards::filled),
     ("the proxy lets nothing through but what discovery asks", proxy),
     (
         "they go, their data stays, and they come back with it",
@@ -360,7 +364,8 @@ fn discovery(rig: &Rig) -> Result<()> {
     rig.docker
         .run("on-the-host", &host, image, &["--web.listen-address=:7005"])?;
     let far = ["--network=elsewhere", scrape, "--label=prometheus.io/port=7001"];
-    rig.docker.run("far", &far, image, &words)?;
+    rig.docker
+        .run("far", &far, image, &["--web.listen-address=:7001"])?;
 
     wait("three containers that ask for it are targets", || {
         let targets = app_targets(rig)?;
@@ -388,10 +393,37 @@ fn discovery(rig: &Rig) -> Result<()> {
     // What cannot be reached is said, with what to do.
     rig.run("check", &[])?.expect(0, &["far:7001", "network"])?;
     rig.docker
-        .cli(&["rm", "--force", "far", "silent", "refusing", "on-the-host"])?;
+        .cli(&["rm", "--force", "silent", "refusing", "on-the-host"])?;
     wait("what is gone is no target any more", || {
-        Ok(app_targets(rig)?.len() == 1)
+        Ok(app_targets(rig)?.len() == 2)
     })
+}
+
+fn network(rig: &Rig) -> Result<()> {
+    rig.run("setup", &["--network", "nowhere"])?
+        .expect(1, &["--network nowhere", "docker network ls"])?;
+    rig.done("setup", &["--network", "elsewhere"])?;
+    wait(
+        "what was out of reach is up, and the other still one target",
+        || {
+            let targets = app_targets(rig)?;
+            Ok(targets.len() == 2 && targets.iter().all(|(_, health, _)| health == "up"))
+        },
+    )
+    .with_context(|| format!("{:?}", app_targets(rig)))?;
+    let steps = rig.plan(&[])?;
+    if !steps.is_empty() {
+        bail!("a second setup would still do something: {steps:?}");
+    }
+    rig.docker.cli(&["rm", "--force", "far"])?;
+    rig.done("setup", &["--without-network", "elsewhere"])?;
+    let networks = rig
+        .docker
+        .inspect("masthead-prometheus", "json .NetworkSettings.Networks")?;
+    match networks.contains("elsewhere") {
+        true => bail!("Prometheus did not leave: {networks}"),
+        false => Ok(()),
+    }
 }
 
 /// What a request from within Prometheus' container comes to.
