@@ -327,6 +327,15 @@ pub(crate) fn new_namespace() -> Result<Child> {
         "lo",
         "up",
     ]))?;
+    // A new namespace may have taken over that the machine forwards packets; where it does before Docker starts, Docker before 28 leaves
+    // the policy of FORWARD open.
+    shell::output(Command::new("nsenter").args([
+        &format!("--net=/proc/{pid}/ns/net"),
+        "busybox",
+        "sysctl",
+        "-w",
+        "net.ipv4.ip_forward=0",
+    ]))?;
     Ok(child)
 }
 

@@ -4,7 +4,7 @@ use futures_util::stream::select_all;
 
 use super::report::url;
 use super::{ComponentStatus, Report, Stack, Status};
-use crate::check::{self, CheckReport, Finding, Level};
+use crate::check::{self, CheckReport, Finding, Level, firewall};
 use crate::engine::{Health, Inspected};
 use crate::{
     Change, Component, Event, LogStream, NetworkName, OnEvent, Options, StackError, State, observe, plan,
@@ -104,6 +104,13 @@ impl Stack {
         }
         findings.push(self.check_versions().await);
         findings.push(self.check_disk(&options).await);
+        if options
+            .components()
+            .any(|component| component == Component::Cadvisor)
+            && let Some(open) = firewall::forwards(&firewall::rules(&self.place).await)
+        {
+            findings.push(Finding::new("forwarding", Level::Warning, open.found, open.cure));
+        }
         Ok(CheckReport { findings })
     }
 

@@ -86,6 +86,9 @@ fn with_hosts(names: &[&str], case: impl FnOnce(&Operator, &mut [Host]) -> Resul
     if let Err(why) = shell::obtain(&[SSHD], "openssh-server") {
         return Ok(Outcome::Missing(why));
     }
+    if let Err(why) = shell::obtain(&["ip"], "iproute2") {
+        return Ok(Outcome::Missing(why));
+    }
     let mut rigs = Vec::new();
     for _ in names {
         match Rig::new(Mounts::Machine) {
