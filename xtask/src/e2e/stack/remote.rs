@@ -475,7 +475,7 @@ fn one_dead(operator: &Operator, one: &mut Host, two: &mut Host) -> Result<()> {
         7,
         &[
             "one:",
-            "masthead-prometheus",
+            "prometheus     running",
             "out of reach",
             "Connection refused",
         ],
