@@ -422,7 +422,7 @@ fn logs(rig: &Rig) -> Result<()> {
     if few.lines().count() > 2 {
         bail!("two lines at most are wanted: {few}");
     }
-    rig.run("logs", &["grafana"])?.expect(2, &["node-exporter"])?;
+    rig.run("logs", &["loki"])?.expect(2, &["node-exporter"])?;
     // Following goes on until it is interrupted.
     let mut child = rig
         .stack("logs", &["node-exporter", "--follow"])
