@@ -39,16 +39,18 @@ pub(crate) async fn apply(site: &Site<'_>, steps: &[Step], events: OnEvent<'_>) 
             of,
             step: text.clone(),
         });
-        site.carry_out(step, events)
-            .await
-            .map_err(|source| StackError::Step {
+        if let Err(source) = site.carry_out(step, events).await {
+            // Not carried on over a new connection: the lock went with the old one, and somebody else may have taken it.
+            let source = site.place.explained(source, text).await;
+            return Err(StackError::Step {
                 at,
                 of,
                 step: text.clone(),
                 done: texts.iter().take(index).cloned().collect(),
                 left: texts.iter().skip(at).cloned().collect(),
                 source: Box::new(source),
-            })?;
+            });
+        }
         events(Event::Done {
             at,
             of,

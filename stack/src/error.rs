@@ -19,6 +19,8 @@ pub enum ErrorKind {
     Locked,
     /// There is no Docker Engine, or it may not be used.
     NoEngine,
+    /// A server cannot be reached, or the connection to it is gone.
+    NoServer,
 }
 
 /// A failure.
@@ -34,6 +36,28 @@ pub enum StackError {
         reason: String,
         /// What to do.
         cure: &'static str,
+    },
+    /// A server does not let us in, or cannot be reached.
+    #[error("connecting to server {server} ({address}): {reason}; {cure}")]
+    Ssh {
+        /// Its registered name.
+        server: String,
+        /// User, host and port.
+        address: String,
+        /// What ssh says.
+        reason: String,
+        /// What to do.
+        cure: String,
+    },
+    /// The connection to a server went away.
+    #[error(
+        "the connection to server {server} broke off ({attempt}); check the network and run it again: it goes on from what is there"
+    )]
+    Dropped {
+        /// Its registered name.
+        server: String,
+        /// What was being done.
+        attempt: String,
     },
     /// The engine did not do what it was asked.
     #[error("{attempt}: {reason}{}", clause(cure))]
@@ -117,6 +141,14 @@ pub enum StackError {
         /// Why.
         reason: String,
     },
+    /// The file of the registered servers is damaged, or of another version.
+    #[error("reading the servers in {}: {reason}; mend the file, or move it away and add the servers anew", path.display())]
+    Registry {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
     /// Another run works on the same stack.
     #[error("another run works on this stack: {holder}; wait until it is done, or run with --wait")]
     Locked {
@@ -165,6 +197,34 @@ pub enum StackError {
         /// One a target, with the cure where one is known.
         texts: Vec<String>,
     },
+    /// A backup cannot be written, or not be used.
+    #[error("{attempt} {}: {source}", path.display())]
+    Archive {
+        /// What was attempted.
+        attempt: &'static str,
+        /// The backup.
+        path: PathBuf,
+        /// Why.
+        source: crate::archive::ArchiveError,
+    },
+    /// A program of the host failed.
+    #[error("running `{words}`: {reason}")]
+    Program {
+        /// The program and what it was given.
+        words: String,
+        /// What it said.
+        reason: String,
+    },
+    /// Something failed, and what was there before is there again.
+    #[error("{attempt}: {source}{}{undone}", end_of(source))]
+    Undone {
+        /// What was attempted.
+        attempt: String,
+        /// Why it failed.
+        source: Box<StackError>,
+        /// What is there now, as a sentence.
+        undone: String,
+    },
     /// Prometheus' API did not answer as it should.
     #[error("asking Prometheus ({what}): {reason}")]
     Prometheus {
@@ -181,10 +241,11 @@ impl StackError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::NoEngine { .. } => ErrorKind::NoEngine,
+            Self::Ssh { .. } | Self::Dropped { .. } => ErrorKind::NoServer,
             Self::Refused(Refusal::NotOurs(_)) => ErrorKind::NotOurs,
             Self::Refused(Refusal::NoImage(_)) => ErrorKind::Failed,
             Self::Locked { .. } => ErrorKind::Locked,
-            Self::Step { source, .. } => source.kind(),
+            Self::Step { source, .. } | Self::Undone { source, .. } => source.kind(),
             Self::Engine { .. }
             | Self::Pull { .. }
             | Self::Architecture { .. }
@@ -194,9 +255,12 @@ impl StackError {
             | Self::PortsTaken { .. }
             | Self::Invalid(_)
             | Self::Kept { .. }
+            | Self::Registry { .. }
             | Self::NotSetUp { .. }
             | Self::Container { .. }
             | Self::TargetsDown { .. }
+            | Self::Archive { .. }
+            | Self::Program { .. }
             | Self::Prometheus { .. } => ErrorKind::Failed,
         }
     }

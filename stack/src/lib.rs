@@ -28,6 +28,7 @@
 //! ```
 
 mod apply;
+pub mod archive;
 mod change;
 mod check;
 mod component;
@@ -36,6 +37,7 @@ mod engine;
 mod error;
 mod event;
 mod facts;
+mod link;
 mod observe;
 mod observed;
 mod options;
@@ -44,11 +46,15 @@ pub mod plan;
 pub mod ports;
 mod prometheus;
 pub mod range;
+mod registry;
 pub mod secrets;
+mod server;
 mod settle;
 pub mod spec;
 mod stack;
 mod step;
+mod stream;
+mod survey;
 pub mod value;
 
 pub use change::Change;
@@ -58,10 +64,17 @@ pub use engine::{LogLine, LogStream};
 pub use error::{ErrorKind, StackError};
 pub use event::{Event, OnEvent};
 pub use facts::{Facts, Range, Secret};
+pub use link::{HostKeys, Link, LinkChild, LinkOutput};
 pub use observed::{Observed, ObservedContainer, ObservedEntry, ObservedNetwork, State};
 pub use options::{DEFAULT_RETENTION_TIME, DEFAULT_SCRAPE_INTERVAL, Options, Pull, Run, port_of};
 pub use plan::Refusal;
 pub use prometheus::{Target, TargetHealth};
-pub use stack::{Access, ComponentStatus, Page, Planned, Report, Stack, Status, default_base_dir};
+pub use registry::{Registry, SERVERS_VARIABLE};
+pub use server::{Address, Server};
+pub use stack::{
+    Access, BackupReport, ComponentStatus, Page, Planned, Report, RestoreReport, Stack, Stamp, Status,
+    Upgrade, UpgradeReport, access_over, default_base_dir, default_base_dir_over, read_backup,
+};
 pub use step::Step;
+pub use survey::{Survey, survey};
 pub use value::{Duration, NetworkName, ServerName, Size, ValueError};

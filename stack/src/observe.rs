@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use futures_util::{StreamExt, TryStreamExt, stream};
+
 use crate::desired::{LABEL_BASE_DIR, LABEL_SPEC, LABEL_STACK};
 use crate::engine::{Engine, ImageStore, Inspected};
 use crate::place::Place;
@@ -14,18 +16,22 @@ use crate::{
 const PLATFORM_NETWORKS: [&str; 1] = ["dokploy-network"];
 /// Where containerd's socket is when the engine does not say it.
 const CONTAINERD_SOCKET: &str = "/run/containerd/containerd.sock";
+/// Files that are looked at side by side: over SSH each takes a way there and back, and sshd allows ten at once.
+const AT_ONCE: usize = 6;
 /// The end of the name of a file that is being written; a run that was killed may leave one.
 const UNFINISHED: &str = ".masthead-new";
 
 /// What is there, as far as the stack is concerned.
 pub(crate) async fn observe(engine: &Engine, place: &Place, base_dir: &Path) -> Result<Observed, StackError> {
-    let mut entries = BTreeMap::new();
-    for path in spec::known_paths() {
-        let absolute = below(base_dir, &path);
-        if let Some(entry) = place.entry(&absolute).await? {
-            entries.insert(path, entry);
-        }
-    }
+    let looks = stream::iter(spec::known_paths()).map(async |path| {
+        let entry = place.entry(&below(base_dir, &path)).await?;
+        Ok::<_, StackError>(entry.map(|entry| (path, entry)))
+    });
+    let entries: BTreeMap<_, _> = looks
+        .buffered(AT_ONCE)
+        .try_filter_map(async |found| Ok(found))
+        .try_collect()
+        .await?;
     let containers = containers(engine, base_dir).await?;
     let ours: Vec<String> = containers
         .iter()
@@ -33,9 +39,11 @@ pub(crate) async fn observe(engine: &Engine, place: &Place, base_dir: &Path) -> 
         .map(|(name, _)| name.clone())
         .collect();
     let mut images = BTreeSet::new();
-    for component in Component::ALL {
-        if engine.image_architecture(component.image()).await?.is_some() {
-            images.insert(component.image().to_owned());
+    let pinned = Component::ALL.map(|component| component.image().to_owned());
+    let used = containers.values().map(|container| container.image.clone());
+    for image in pinned.into_iter().chain(used).collect::<BTreeSet<_>>() {
+        if !image.is_empty() && engine.image_architecture(&image).await?.is_some() {
+            images.insert(image);
         }
     }
     let mut networks = BTreeMap::new();
@@ -78,6 +86,7 @@ fn observed(container: &Inspected) -> ObservedContainer {
         id: container.id.clone(),
         ours: label(LABEL_STACK).is_some(),
         base_dir: label(LABEL_BASE_DIR).unwrap_or_default(),
+        image: container.image.clone(),
         fingerprint: label(LABEL_SPEC).unwrap_or_default(),
         state: container.state,
         networks: container.networks.clone(),
@@ -86,7 +95,7 @@ fn observed(container: &Inspected) -> ObservedContainer {
 
 /// Is it a folder that holds something, but not our mark? What a run leaves that was cut off before it wrote the mark does not count:
 /// folders of our names with nothing in them, and a file that was not finished.
-async fn is_foreign(place: &Place, base_dir: &Path) -> Result<bool, StackError> {
+pub(crate) async fn is_foreign(place: &Place, base_dir: &Path) -> Result<bool, StackError> {
     let names = place.list(base_dir).await?.unwrap_or_default();
     if names.iter().any(|name| name == spec::OPTIONS_FILE) {
         return Ok(false);

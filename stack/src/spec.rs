@@ -45,7 +45,7 @@ use std::path::{Path, PathBuf};
 use crate::desired::{Desired, LABEL_BASE_DIR, LABEL_STACK, NetworkSpec};
 use crate::{Component, Facts, Options, Reach, ValueError};
 
-pub(crate) use files::{is_as_made, kind_of, known_files, known_folders};
+pub(crate) use files::{data_folders_of, is_as_made, kind_of, known_files, known_folders};
 
 /// The kept options; that it is there marks a base directory as ours.
 pub const OPTIONS_FILE: &str = "masthead-stack.json";

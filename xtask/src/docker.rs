@@ -114,6 +114,11 @@ impl Docker {
         command
     }
 
+    /// The process that keeps its network namespace.
+    pub(crate) fn namespace(&self) -> u32 {
+        self.namespace.id()
+    }
+
     /// Runs `docker ARGS` and gives what it printed.
     pub(crate) fn cli(&self, args: &[&str]) -> Result<String> {
         shell::output(self.command("docker").args(args)).map(|text| text.trim().to_string())
@@ -295,7 +300,7 @@ fn require() -> Result<()> {
 }
 
 /// A process that does nothing but keep a network namespace of its own. It ends when we do.
-fn new_namespace() -> Result<Child> {
+pub(crate) fn new_namespace() -> Result<Child> {
     let mut child =
         quiet(Command::new("setpriv").args(["--pdeathsig", "KILL", "unshare", "--net", "busybox"]))
             .args(["sleep", "1000000"])
@@ -321,6 +326,15 @@ fn new_namespace() -> Result<Child> {
         "set",
         "lo",
         "up",
+    ]))?;
+    // A new namespace may have taken over that the machine forwards packets; where it does before Docker starts, Docker before 28 leaves
+    // the policy of FORWARD open.
+    shell::output(Command::new("nsenter").args([
+        &format!("--net=/proc/{pid}/ns/net"),
+        "busybox",
+        "sysctl",
+        "-w",
+        "net.ipv4.ip_forward=0",
     ]))?;
     Ok(child)
 }

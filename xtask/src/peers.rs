@@ -113,6 +113,8 @@ fn programs() -> impl Iterator<Item = (&'static str, &'static str)> {
 }
 
 fn ensure() -> Result<()> {
+    static FETCHING: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let _alone = FETCHING.lock();
     // `is_file` follows the link, so a half-made or emptied tree counts as missing.
     if programs().all(|(_, name)| link(name).is_file()) && dir().join("versions").is_file() {
         return Ok(());

@@ -33,7 +33,7 @@ pub fn default_path() -> anyhow::Result<PathBuf> {
 }
 
 /// The file in the folder that is locked; it holds the process and, once that listens, its address, a line each.
-const LOCK_FILE: &str = "lock";
+pub const LOCK_FILE: &str = "lock";
 
 /// Held as long as the process uses the folder; the kernel lets go of it when the process dies, however it dies.
 #[derive(Debug)]
@@ -53,7 +53,12 @@ pub struct User {
 /// Who listens for this folder; `None` when nobody has said so. They may have ended since.
 #[must_use]
 pub fn user(folder: &Path) -> Option<User> {
-    let text = fs::read_to_string(folder.join(LOCK_FILE)).ok()?;
+    parse_user(&fs::read_to_string(folder.join(LOCK_FILE)).ok()?)
+}
+
+/// What stands in the lock file.
+#[must_use]
+pub fn parse_user(text: &str) -> Option<User> {
     let (pid, url) = text.trim_end().split_once('\n')?;
     Some(User {
         pid: pid.parse().ok()?,

@@ -7,7 +7,7 @@ use client::{Client, ClientError, Health, Range, TargetHealth};
 use serde::Serialize;
 
 use crate::cli::server::{ServerArgs, flag_ms};
-use crate::cli::{history, out, summary, words};
+use crate::cli::{history, out, summary, tunnel, words};
 use crate::clock;
 
 /// Points of a range without --step.
@@ -22,6 +22,7 @@ const LEAST_STEP_MS: i64 = 15_000;
   masthead metrics container db --json
   masthead metrics app shop-web --range 24h          smallest, mean, largest, newest, and the course
   masthead metrics system --upstream                 from the stack of `masthead setup`
+  masthead metrics system --server web-2             from a registered server, through a tunnel
   masthead metrics health --url https://prometheus:9090 --user ann --password-file ann.txt
 
 Any Prometheus will do that has node_exporter and cAdvisor among its targets. Rates are means over
@@ -65,14 +66,15 @@ enum Of {
 }
 
 pub(super) fn run(args: &MetricsArgs) -> anyhow::Result<()> {
-    let client = args.server.client()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let asked = match args.range()? {
-        Some(range) => runtime.block_on(over(args, &client, range)),
-        None => runtime.block_on(now(args, &client)),
-    };
+    let (client, tunnel) = runtime.block_on(args.server.client())?;
+    let range = args.range()?;
+    let asked = runtime.block_on(tunnel::ask(tunnel.as_ref(), async || match range {
+        Some(range) => over(args, &client, range).await,
+        None => now(args, &client).await,
+    }))?;
     out::line(&asked.map_err(|error| args.server.explain(error))??)
 }
 

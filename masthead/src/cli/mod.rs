@@ -14,12 +14,14 @@ mod plot;
 mod promql_test;
 mod query;
 mod server;
+mod servers;
 mod service;
 mod serving;
 mod stack;
 mod summary;
 mod top;
 mod tsdb;
+mod tunnel;
 mod up;
 mod upstream;
 mod words;
@@ -39,6 +41,7 @@ Examples:
   masthead top                                       the apps, live in the terminal
   masthead doctor                                    what keeps it from seeing this machine
   masthead setup                                     the real Prometheus, node_exporter and cAdvisor as containers
+  masthead server add web-2 root@203.0.113.7         then: masthead setup --server web-2
   masthead tsdb import /var/lib/prometheus           take over the history of a stopped Prometheus
   masthead service install                           run it at each start, by systemd
   masthead config check masthead.yml
@@ -68,6 +71,9 @@ enum Command {
     Top(top::TopArgs),
     #[command(flatten)]
     Stack(stack::StackCommand),
+    /// The servers that are reached over SSH, for --server and --all
+    #[command(subcommand)]
+    Server(servers::ServerCommand),
     /// Work with stored data: take it from a Prometheus, write it for one, look at it, check it
     #[command(subcommand)]
     Tsdb(tsdb::TsdbCommand),
@@ -124,6 +130,11 @@ enum PromqlCommand {
     },
 }
 
+/// `1.5 MiB`
+pub(crate) fn bytes_text(bytes: f64) -> String {
+    words::bytes(Some(bytes))
+}
+
 /// An error with its causes, each said once: some texts hold their cause already.
 #[must_use]
 pub fn error_text(error: &anyhow::Error) -> String {
@@ -156,6 +167,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Metrics(args) => metrics::run(&args),
         Command::Top(args) => top::run(&args),
         Command::Stack(command) => stack::run(&command),
+        Command::Server(command) => servers::run(&command),
         Command::Tsdb(command) => tsdb::run(&command),
         Command::Config(ConfigCommand::Check { file }) => config_check::run(&file),
         Command::Promql(PromqlCommand::Test { files, quiet }) => promql_test::run(&files, quiet),

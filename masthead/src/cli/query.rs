@@ -5,7 +5,7 @@ use client::{Data, Histogram, Range, Series};
 use comfy_table::{CellAlignment, Table, presets};
 
 use crate::cli::server::{ServerArgs, flag_ms};
-use crate::cli::{out, plot};
+use crate::cli::{out, plot, tunnel};
 use crate::clock;
 
 #[derive(Debug, Args)]
@@ -13,6 +13,7 @@ use crate::clock;
   masthead query 'node_memory_MemAvailable_bytes'
   masthead query 'sum by (mode) (rate(node_cpu_seconds_total[1m]))' --range 1h --step 15s
   masthead query up --upstream
+  masthead query up --server web-2                   a registered server, through a tunnel
   masthead query up --json --url https://10.0.0.5:9090 --ca-file ca.pem --user ann --password-file ann.txt")]
 pub(super) struct QueryArgs {
     /// The PromQL expression
@@ -31,15 +32,15 @@ pub(super) struct QueryArgs {
 }
 
 pub(super) fn run(args: &QueryArgs) -> anyhow::Result<()> {
-    let client = args.server.client()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
+    let (client, tunnel) = runtime.block_on(args.server.client())?;
     let range = args.range()?;
-    let asked = match &range {
-        Some(range) => runtime.block_on(client.query_range(&args.expr, range)),
-        None => runtime.block_on(client.query(&args.expr)),
-    };
+    let asked = runtime.block_on(tunnel::ask(tunnel.as_ref(), async || match &range {
+        Some(range) => client.query_range(&args.expr, range).await,
+        None => client.query(&args.expr).await,
+    }))?;
     let answer = asked.map_err(|error| args.server.explain(error))?;
     for text in answer.warnings.iter().chain(&answer.infos) {
         out::note(text);

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use clap::Args;
 use client::{Client, ClientError};
+use stack::Link;
 
 use crate::api::params::duration_ms;
+use crate::cli::tunnel;
 use crate::cli::upstream::{self, Access};
 
 const DEFAULT_URL: &str = "http://127.0.0.1:9090";
@@ -28,6 +30,12 @@ pub(super) struct ServerArgs {
     /// Where the upstream stack has its files (implies --upstream)
     #[arg(long, value_name = "DIR", global = true)]
     base_dir: Option<PathBuf>,
+    /// Ask the registered server of this name, through a tunnel: its upstream stack, else the Masthead that runs there
+    #[arg(long, value_name = "NAME", global = true)]
+    server: Option<String>,
+    /// Take and remember the server's host key, if it is not known yet
+    #[arg(long, global = true)]
+    accept_new_host_key: bool,
     /// Log in as this user
     #[arg(long, value_name = "NAME", global = true)]
     user: Option<String>,
@@ -57,12 +65,32 @@ impl ServerArgs {
         self.upstream || self.base_dir.is_some()
     }
 
-    /// The client that the flags describe.
-    pub(super) fn client(&self) -> anyhow::Result<Client> {
+    /// The flag by which the address is not the user's own to say.
+    fn reads_address(&self) -> Option<&'static str> {
+        match (&self.server, self.is_upstream()) {
+            (Some(_), _) => Some("--server"),
+            (None, true) => Some("--upstream"),
+            (None, false) => None,
+        }
+    }
+
+    /// The client that the flags describe, and the tunnel that it needs.
+    pub(super) async fn client(&self) -> anyhow::Result<(Client, Option<Link>)> {
         self.check()?;
-        let access = self.access()?;
+        let (access, link) = match &self.server {
+            Some(name) => {
+                let (access, link) =
+                    tunnel::open(name, self.base_dir.as_deref(), self.accept_new_host_key).await?;
+                (Some(access), Some(link))
+            }
+            None => (self.access()?, None),
+        };
+        Ok((self.build(access.as_ref())?, link))
+    }
+
+    fn build(&self, access: Option<&Access>) -> anyhow::Result<Client> {
         let timeout = u64::try_from(flag_ms("timeout", &self.timeout)?)?;
-        let url = match &access {
+        let url = match access {
             Some(access) => access.url.clone(),
             None => self.url(),
         };
@@ -72,7 +100,11 @@ impl ServerArgs {
         if let Some(file) = &self.ca_file {
             builder = builder.ca_file(file);
         }
-        if let Some(Access { user, password, .. }) = &access {
+        if let Some(Access {
+            login: Some((user, password)),
+            ..
+        }) = access
+        {
             builder = builder.basic_auth(user, password);
         } else if let (Some(user), Some(file)) = (&self.user, &self.password_file) {
             builder = builder.basic_auth(user, &password(file)?);
@@ -82,15 +114,17 @@ impl ServerArgs {
 
     /// What contradicts itself. Not left to clap: a flag may stand before a subcommand and its opposite behind it.
     fn check(&self) -> anyhow::Result<()> {
-        if self.is_upstream() {
+        if let Some(reads) = self.reads_address() {
+            let is_masthead = self.server.is_some();
             let own = [
                 ("--url", self.url.is_some()),
-                ("--user", self.user.is_some()),
-                ("--password-file", self.password_file.is_some()),
+                // A Masthead there may want a user of its own.
+                ("--user", self.user.is_some() && !is_masthead),
+                ("--password-file", self.password_file.is_some() && !is_masthead),
             ];
             if let Some((flag, _)) = own.iter().find(|(_, given)| *given) {
                 anyhow::bail!(
-                    "{flag} beside --upstream: the stack's address, user and password are read from its base directory; leave one of the two out"
+                    "{flag} beside {reads}: the stack's address, user and password are read from its base directory; leave one of the two out"
                 );
             }
         }
@@ -198,7 +232,11 @@ mod tests {
 
     fn client(words: &[&str]) -> anyhow::Result<Client> {
         let all = std::iter::once("test").chain(words.iter().copied());
-        Line::try_parse_from(all)?.server.client()
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let args = Line::try_parse_from(all)?;
+        runtime.block_on(args.server.client()).map(|(client, _)| client)
     }
 
     #[test]
@@ -206,6 +244,7 @@ mod tests {
         for (words, want) in [
             (&["--upstream", "--url", "x"][..], "--url beside --upstream"),
             (&["--base-dir", "/x", "--user", "a"], "--user beside --upstream"),
+            (&["--server", "web", "--url", "x"], "--url beside --server"),
             (&["--user", "ann"], "--user ann wants a password"),
             (&["--password-file", "x"], "wants --user"),
             (&["--ca-file", "x", "--insecure-skip-verify"], "either"),

@@ -10,10 +10,10 @@ use stack::{Component, Options};
 
 /// How the stack's Prometheus is reached.
 pub(super) struct Access {
-    /// Always on this machine's loopback.
+    /// On this machine's loopback.
     pub(super) url: String,
-    pub(super) user: String,
-    pub(super) password: String,
+    /// User and password; nothing where none are known.
+    pub(super) login: Option<(String, String)>,
 }
 
 /// Reads how the stack in a base directory is reached.
@@ -29,8 +29,7 @@ pub(super) fn access(base_dir: &Path) -> anyhow::Result<Access> {
     let password = read(base_dir, &password_file(Component::Prometheus))?;
     Ok(Access {
         url: format!("http://127.0.0.1:{}", options.port(Component::Prometheus)),
-        user: USER.to_owned(),
-        password: password.trim_end().to_owned(),
+        login: Some((USER.to_owned(), password.trim_end().to_owned())),
     })
 }
 
@@ -71,12 +70,11 @@ mod tests {
         let one = folder(&json, Some("hush\n"));
         let access = access(one.path()).unwrap();
         assert_eq!(
+            (access.url.as_str(), access.login),
             (
-                access.url.as_str(),
-                access.user.as_str(),
-                access.password.as_str()
-            ),
-            ("http://127.0.0.1:9090", "masthead", "hush")
+                "http://127.0.0.1:9090",
+                Some(("masthead".to_owned(), "hush".to_owned()))
+            )
         );
         options.ports.insert(Component::Prometheus, 9091);
         let json = serde_json::to_string(&options).unwrap();

@@ -68,13 +68,18 @@ pub(crate) struct Engine {
 impl Engine {
     /// Asks the engine behind a socket who it is.
     pub(crate) async fn connect(socket: &Path) -> Result<Self, StackError> {
+        Self::connect_through(socket, socket).await
+    }
+
+    /// The same through a socket here that leads to the one of that path on the engine's machine.
+    pub(crate) async fn connect_through(here: &Path, socket: &Path) -> Result<Self, StackError> {
         // bollard says of a socket only that it is not there; this says why it cannot be opened.
-        tokio::net::UnixStream::connect(socket)
+        tokio::net::UnixStream::connect(here)
             .await
             .map_err(|error| fault::socket(socket, &error))?;
         let attempt = "asking the Docker Engine who it is";
         let failed = |error: bollard::errors::Error| fault::of(socket, attempt, &error);
-        let docker = Docker::connect_with_unix(&socket.to_string_lossy(), TIMEOUT_S, API_DEFAULT_VERSION)
+        let docker = Docker::connect_with_unix(&here.to_string_lossy(), TIMEOUT_S, API_DEFAULT_VERSION)
             .map_err(failed)?
             .negotiate_version()
             .await
@@ -125,7 +130,7 @@ impl Engine {
         &self.about
     }
 
-    /// Its socket.
+    /// Its socket, on its own machine.
     pub(crate) fn socket(&self) -> &Path {
         &self.socket
     }

@@ -5,7 +5,11 @@
 
 mod files;
 mod lock;
+mod pipe;
 mod programs;
+mod remote;
+#[cfg(test)]
+mod remote_tests;
 mod routes;
 mod sockets;
 
@@ -13,14 +17,19 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use crate::desired::{Access, FolderKind};
+use crate::link::Link;
 use crate::ports::Listening;
 use crate::{ObservedEntry, StackError};
 
-pub(crate) use lock::Lock;
+use remote::{Remote, RemoteLock};
+
+pub(crate) use pipe::Pipe;
 pub(crate) use programs::Output;
 
 /// Where the locks are: only root can make files there, so nobody else can hold up a run.
 const LOCK_DIR: &str = "/run/masthead";
+/// What is mounted where, and how it propagates.
+const MOUNTS: &str = "/proc/self/mountinfo";
 
 /// Room on a file system, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,50 +39,92 @@ pub(crate) struct Space {
     pub(crate) total: u64,
 }
 
-/// This machine.
+/// The host.
 #[derive(Debug, Clone)]
-pub(crate) struct Place {
-    lock_dir: PathBuf,
+pub(crate) enum Place {
+    /// This machine.
+    Here {
+        /// Where its locks are.
+        lock_dir: PathBuf,
+    },
+    /// Another machine.
+    There(Remote),
+}
+
+/// A lock that is held until the value goes.
+#[derive(Debug)]
+pub(crate) enum Lock {
+    Here(#[expect(dead_code, reason = "held")] lock::Lock),
+    There(#[expect(dead_code, reason = "held")] RemoteLock),
 }
 
 impl Place {
     pub(crate) fn here() -> Self {
-        Self {
+        Self::Here {
             lock_dir: PathBuf::from(LOCK_DIR),
         }
     }
 
+    /// The server at the other end of a link.
+    pub(crate) async fn over(link: &Link) -> Result<Self, StackError> {
+        Remote::new(link.clone()).await.map(Self::There)
+    }
+
     /// May files be given to other users?
     pub(crate) fn is_root(&self) -> bool {
-        rustix::process::geteuid().is_root()
+        match self {
+            Self::Here { .. } => rustix::process::geteuid().is_root(),
+            Self::There(remote) => remote.link().is_root(),
+        }
     }
 
     /// The host's own name.
     pub(crate) fn hostname(&self) -> String {
-        rustix::system::uname().nodename().to_string_lossy().into_owned()
+        match self {
+            Self::Here { .. } => rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            Self::There(remote) => remote.hostname().to_owned(),
+        }
     }
 
     /// The content of a file; `None` when there is none.
     pub(crate) async fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, StackError> {
-        let path = path.to_owned();
-        blocking(move || files::read(&path)).await
+        match self {
+            Self::Here { .. } => {
+                let path = path.to_owned();
+                blocking(move || files::read(&path)).await
+            }
+            Self::There(remote) => remote.read(path).await,
+        }
     }
 
     /// What lies at a path; `None` when nothing does.
     pub(crate) async fn entry(&self, path: &Path) -> Result<Option<ObservedEntry>, StackError> {
-        let path = path.to_owned();
-        blocking(move || files::entry(&path)).await
+        match self {
+            Self::Here { .. } => {
+                let path = path.to_owned();
+                blocking(move || files::entry(&path)).await
+            }
+            Self::There(remote) => remote.entry(path).await,
+        }
     }
 
     /// Names of what is in a folder; `None` when there is no such folder.
     pub(crate) async fn list(&self, folder: &Path) -> Result<Option<Vec<String>>, StackError> {
-        let folder = folder.to_owned();
-        blocking(move || files::list(&folder)).await
+        match self {
+            Self::Here { .. } => {
+                let folder = folder.to_owned();
+                blocking(move || files::list(&folder)).await
+            }
+            Self::There(remote) => remote.list(folder).await,
+        }
     }
 
     /// Is anything there?
     pub(crate) async fn exists(&self, path: &Path) -> bool {
-        tokio::fs::symlink_metadata(path).await.is_ok()
+        match self {
+            Self::Here { .. } => tokio::fs::symlink_metadata(path).await.is_ok(),
+            Self::There(remote) => remote.exists(path).await,
+        }
     }
 
     /// Makes a folder (its parents too, as root has them), or sets owner and mode of one that is there, as its kind asks.
@@ -83,48 +134,87 @@ impl Place {
         access: Access,
         kind: FolderKind,
     ) -> Result<(), StackError> {
-        let path = path.to_owned();
-        blocking(move || files::make_folder(&path, access, kind)).await
+        match self {
+            Self::Here { .. } => {
+                let path = path.to_owned();
+                blocking(move || files::make_folder(&path, access, kind)).await
+            }
+            Self::There(remote) => remote.make_folder(path, access, kind).await,
+        }
     }
 
     /// Writes a file whole: whoever reads finds the old form or the new one, also after a power failure.
     pub(crate) async fn write(&self, path: &Path, content: &[u8], access: Access) -> Result<(), StackError> {
-        let (path, content) = (path.to_owned(), content.to_vec());
-        blocking(move || files::write(&path, &content, access)).await
+        match self {
+            Self::Here { .. } => {
+                let (path, content) = (path.to_owned(), content.to_vec());
+                blocking(move || files::write(&path, &content, access)).await
+            }
+            Self::There(remote) => remote.write(path, content, access).await,
+        }
     }
 
     /// Removes a file, or a folder with all that is in it; it may be gone already.
     pub(crate) async fn remove(&self, path: &Path) -> Result<(), StackError> {
-        let path = path.to_owned();
-        blocking(move || files::remove(&path)).await
+        match self {
+            Self::Here { .. } => {
+                let path = path.to_owned();
+                blocking(move || files::remove(&path)).await
+            }
+            Self::There(remote) => remote.remove(path).await,
+        }
     }
 
     /// Removes a folder if nothing is in it, or it may be gone already.
     pub(crate) async fn remove_if_empty(&self, path: &Path) -> Result<(), StackError> {
-        let path = path.to_owned();
-        blocking(move || files::remove_if_empty(&path)).await
+        match self {
+            Self::Here { .. } => {
+                let path = path.to_owned();
+                blocking(move || files::remove_if_empty(&path)).await
+            }
+            Self::There(remote) => remote.remove_if_empty(path).await,
+        }
     }
 
     /// Room on the file system that a path is on, or will be on once it is made.
     pub(crate) async fn space(&self, path: &Path) -> Result<Space, StackError> {
-        let path = path.to_owned();
-        blocking(move || files::space(&path)).await
+        match self {
+            Self::Here { .. } => {
+                let path = path.to_owned();
+                blocking(move || files::space(&path)).await
+            }
+            Self::There(remote) => remote.space(path).await,
+        }
     }
 
     /// Bytes that a folder takes on the disk, as far as it can be read.
     pub(crate) async fn size(&self, folder: &Path) -> Result<u64, StackError> {
-        let folder = folder.to_owned();
-        blocking(move || Ok(files::size(&folder))).await
+        match self {
+            Self::Here { .. } => {
+                let folder = folder.to_owned();
+                blocking(move || Ok(files::size(&folder))).await
+            }
+            Self::There(remote) => remote.size(folder).await,
+        }
     }
 
     /// TCP sockets that listen, with the programs behind them as far as they may be seen.
     pub(crate) async fn listening(&self) -> Result<Vec<Listening>, StackError> {
-        blocking(sockets::listening).await
+        match self {
+            Self::Here { .. } => blocking(sockets::listening).await,
+            Self::There(remote) => remote.listening().await,
+        }
     }
 
     /// IPv4 ranges that the host has routes to, such as `10.0.0.0/8`; without the default route.
     pub(crate) async fn routed_ranges(&self) -> Result<Vec<String>, StackError> {
-        blocking(routes::ranges).await
+        match self {
+            Self::Here { .. } => blocking(routes::ranges).await,
+            Self::There(remote) => remote
+                .table(routes::TABLE)
+                .await
+                .map(|table| routes::parse(&table)),
+        }
     }
 
     /// Takes a lock of this name, or waits for it; `who` is what another run is told. It ends with the value.
@@ -135,24 +225,120 @@ impl Place {
         wait: bool,
         waiting: impl Fn(&str),
     ) -> Result<Lock, StackError> {
-        lock::take(&self.lock_dir, name, who, wait, waiting).await
+        match self {
+            Self::Here { lock_dir } => lock::take(lock_dir, name, who, wait, waiting)
+                .await
+                .map(Lock::Here),
+            Self::There(remote) => remote.lock(name, who, wait, waiting).await.map(Lock::There),
+        }
     }
 
     /// Runs a program of the host; `None` when there is no such program.
     pub(crate) async fn run(&self, program: &str, words: &[&str]) -> Option<Output> {
-        programs::run(program, words).await
+        match self {
+            Self::Here { .. } => programs::run(program, words).await,
+            Self::There(remote) => remote.run(program, words).await,
+        }
+    }
+
+    /// Starts a program of the host, with both of its ends in our hands.
+    pub(crate) async fn pipe(&self, program: &str, words: &[&str]) -> Result<Pipe, StackError> {
+        match self {
+            Self::Here { .. } => pipe::start(program, words),
+            Self::There(remote) => pipe::start_over(remote.link(), program, words).await,
+        }
+    }
+
+    /// Runs a program of the host to its end, however long that takes; an error unless it ends with one of these codes.
+    pub(crate) async fn finish(
+        &self,
+        program: &str,
+        words: &[&str],
+        codes: &[i32],
+    ) -> Result<i32, StackError> {
+        self.pipe(program, words).await?.finish(codes).await
+    }
+
+    /// Gives a file or folder another name on the same file system.
+    pub(crate) async fn rename(&self, from: &Path, to: &Path) -> Result<(), StackError> {
+        match self {
+            Self::Here { .. } => {
+                let (from, to) = (from.to_owned(), to.to_owned());
+                blocking(move || files::rename(&from, &to)).await
+            }
+            Self::There(remote) => remote.rename(from, to).await,
+        }
     }
 
     /// Is the mount of `/` one that other mounts can follow (shared, or a slave)?
     pub(crate) async fn root_is_shared(&self) -> bool {
-        let table = tokio::fs::read_to_string("/proc/self/mountinfo").await;
-        table.is_ok_and(|table| root_is_shared(&table))
+        let table = match self {
+            Self::Here { .. } => tokio::fs::read_to_string(MOUNTS).await.ok(),
+            Self::There(remote) => remote.table(MOUNTS).await.ok(),
+        };
+        table.is_some_and(|table| root_is_shared(&table))
     }
 
     /// Where a port of the host's loopback can be reached from here.
-    pub(crate) fn reach(&self, port: u16) -> SocketAddr {
-        SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+    pub(crate) async fn reach(&self, port: u16) -> Result<SocketAddr, StackError> {
+        match self {
+            Self::Here { .. } => Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
+            Self::There(remote) => remote.link().port(port).await,
+        }
     }
+
+    /// An error as what it comes from: everything fails where the connection to a server is gone.
+    pub(crate) async fn explained(&self, error: StackError, attempt: &str) -> StackError {
+        match self.link() {
+            Some(link)
+                if !matches!(error, StackError::Ssh { .. } | StackError::Dropped { .. })
+                    && !link.is_alive().await =>
+            {
+                StackError::Dropped {
+                    server: link.server().name.to_string(),
+                    attempt: attempt.to_owned(),
+                }
+            }
+            _ => error,
+        }
+    }
+
+    /// Looks at something, and once more over a new connection where the one to the server broke off meanwhile.
+    pub(crate) async fn look<T>(
+        &self,
+        attempt: &str,
+        look: impl AsyncFn() -> Result<T, StackError>,
+    ) -> Result<T, StackError> {
+        let error = match look().await {
+            Ok(seen) => return Ok(seen),
+            Err(error) => self.explained(error, attempt).await,
+        };
+        match self.link() {
+            Some(link) if matches!(error, StackError::Dropped { .. }) => {
+                link.come_back().await?;
+                look().await
+            }
+            _ => Err(error),
+        }
+    }
+
+    /// The link to it, where it is another machine.
+    pub(crate) fn link(&self) -> Option<&Link> {
+        match self {
+            Self::Here { .. } => None,
+            Self::There(remote) => Some(remote.link()),
+        }
+    }
+}
+
+/// Writes a file of this machine's user whole, with this mode.
+pub(crate) fn write_own(path: &Path, content: &[u8], mode: u32) -> Result<(), StackError> {
+    let access = Access {
+        mode,
+        uid: rustix::process::geteuid().as_raw(),
+        gid: rustix::process::getegid().as_raw(),
+    };
+    files::write(path, content, access)
 }
 
 /// Runs file work where it may block. It runs to its end even when nobody waits for it any more, so that no file is left half done.

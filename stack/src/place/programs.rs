@@ -4,7 +4,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 /// Longer than any program takes that only answers a question.
-const LIMIT: Duration = Duration::from_secs(20);
+pub(super) const LIMIT: Duration = Duration::from_secs(20);
 
 /// What a program came to.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::StackError;
 
-const TABLE: &str = "/proc/net/route";
+pub(super) const TABLE: &str = "/proc/net/route";
 
 pub(super) fn ranges() -> Result<Vec<String>, StackError> {
     let table = Path::new(TABLE);
@@ -15,7 +15,7 @@ pub(super) fn ranges() -> Result<Vec<String>, StackError> {
 
 /// Columns: interface, destination, gateway, flags, use counts, metric, mask; addresses as hexadecimal numbers in the machine's
 /// own order of bytes.
-fn parse(text: &str) -> Vec<String> {
+pub(super) fn parse(text: &str) -> Vec<String> {
     let address = |word: &str| u32::from_str_radix(word, 16).ok().map(u32::to_ne_bytes);
     let mut ranges: Vec<String> = text
         .lines()

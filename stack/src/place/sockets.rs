@@ -16,15 +16,47 @@ pub(super) fn listening() -> Result<Vec<Listening>, StackError> {
     let mut text = fs::read_to_string(table).map_err(|error| StackError::file("reading", table, error))?;
     // Where IPv6 is off there is no such file.
     text.push_str(&fs::read_to_string("/proc/net/tcp6").unwrap_or_default());
-    let programs = programs();
-    Ok(parse(&text)
+    Ok(with_owners(&text, &programs()))
+}
+
+/// The sockets of these tables that listen, with their owners by inode.
+pub(super) fn with_owners(tables: &str, owners: &HashMap<u64, String>) -> Vec<Listening> {
+    parse(tables)
         .into_iter()
         .map(|(address, port, inode)| Listening {
             address,
             port,
-            owner: programs.get(&inode).cloned(),
+            owner: owners.get(&inode).cloned(),
         })
-        .collect())
+        .collect()
+}
+
+/// Programs by the inodes of their sockets, from lines `/proc/PID/comm:NAME` and the listing of `ls -l /proc/PID/fd ...`.
+pub(super) fn parse_owners(text: &str) -> HashMap<u64, String> {
+    let mut names = HashMap::new();
+    let mut owners = HashMap::new();
+    let mut process = "";
+    for line in text.lines() {
+        let of_process = |end: &str| {
+            line.strip_prefix("/proc/")
+                .and_then(|rest| rest.strip_suffix(end))
+        };
+        if let Some((pid, name)) = line
+            .strip_prefix("/proc/")
+            .and_then(|rest| rest.split_once("/comm:"))
+        {
+            names.insert(pid, name);
+        } else if let Some(pid) = of_process("/fd:") {
+            process = pid;
+        } else if let Some(inode) = line
+            .split_once("socket:[")
+            .and_then(|(_, rest)| rest.strip_suffix(']')?.parse().ok())
+            && let Some(name) = names.get(process)
+        {
+            owners.insert(inode, (*name).to_owned());
+        }
+    }
+    owners
 }
 
 /// Address, port and inode of each socket that listens.
@@ -126,6 +158,27 @@ torn: 01
                 ]
             );
         }
+    }
+
+    #[test]
+    fn owners_are_read_from_listings() {
+        let text = "\
+/proc/1/comm:init
+/proc/77/comm:docker-proxy
+/proc/1/fd:
+total 0
+lrwx------ 1 root root 64 Nov 27 12:00 0 -> /dev/null
+lrwx------ 1 root root 64 Nov 27 12:00 3 -> socket:[21571]
+/proc/77/fd:
+lrwx------ 1 root root 64 Nov 27 12:00 4 -> socket:[36208]
+/proc/99/fd:
+lrwx------ 1 root root 64 Nov 27 12:00 4 -> socket:[5]
+";
+        let owners = parse_owners(text);
+        assert_eq!(owners.len(), 2);
+        assert_eq!(owners.get(&36208).map(String::as_str), Some("docker-proxy"));
+        assert_eq!(owners.get(&21571).map(String::as_str), Some("init"));
+        assert!(parse_owners("odd").is_empty());
     }
 
     #[test]

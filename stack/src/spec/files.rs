@@ -104,6 +104,15 @@ fn folders_for(components: impl Iterator<Item = Component>) -> Vec<FolderSpec> {
         .collect()
 }
 
+/// The folders that hold data of a component.
+pub(crate) fn data_folders_of(component: Component) -> Vec<PathBuf> {
+    folders_of(component)
+        .into_iter()
+        .filter(|folder| folder.kind == FolderKind::Data)
+        .map(|folder| folder.path)
+        .collect()
+}
+
 /// The wanted folders, parents first; the first is the base directory itself.
 pub(super) fn folders(options: &Options) -> Vec<FolderSpec> {
     folders_for(options.components())

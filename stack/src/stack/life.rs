@@ -3,9 +3,8 @@
 use futures_util::stream::select_all;
 
 use super::report::url;
-use super::{ComponentStatus, Report, Stack, Status, apply};
-use crate::apply::Site;
-use crate::check::{self, CheckReport, Finding, Level};
+use super::{ComponentStatus, Report, Stack, Status};
+use crate::check::{self, CheckReport, Finding, Level, firewall};
 use crate::engine::{Health, Inspected};
 use crate::{
     Change, Component, Event, LogStream, NetworkName, OnEvent, Options, StackError, State, observe, plan,
@@ -43,6 +42,14 @@ impl Stack {
     /// # Errors
     /// No stack is set up, or the engine does not answer.
     pub async fn status(&self) -> Result<Status, StackError> {
+        self.place
+            .look("asking for the state of containers", async || {
+                self.status_now().await
+            })
+            .await
+    }
+
+    async fn status_now(&self) -> Result<Status, StackError> {
         let options = self.kept().await?;
         let mut components = Vec::new();
         for component in options.components() {
@@ -62,6 +69,12 @@ impl Stack {
     /// # Errors
     /// No stack is set up, or the engine does not answer.
     pub async fn check(&self) -> Result<CheckReport, StackError> {
+        self.place
+            .look("checking the stack", async || self.check_now().await)
+            .await
+    }
+
+    async fn check_now(&self) -> Result<CheckReport, StackError> {
         let options = self.kept().await?;
         let about = self.engine.about();
         let mut findings = vec![Finding::ok(
@@ -89,7 +102,15 @@ impl Stack {
             findings.push(self.check_config().await);
             findings.extend(self.check_prometheus(&options).await);
         }
+        findings.push(self.check_versions().await);
         findings.push(self.check_disk(&options).await);
+        if options
+            .components()
+            .any(|component| component == Component::Cadvisor)
+            && let Some(open) = firewall::forwards(&firewall::rules(&self.place).await)
+        {
+            findings.push(Finding::new("forwarding", Level::Warning, open.found, open.cure));
+        }
         Ok(CheckReport { findings })
     }
 
@@ -156,21 +177,16 @@ impl Stack {
     /// Another run holds the lock, or a step failed; the next run goes on.
     pub async fn remove(&self, purge_data: bool, events: OnEvent<'_>) -> Result<Report, StackError> {
         let _lock = self.lock("remove", events).await?;
+        self.recover(events).await?;
         let observed = observe::observe(&self.engine, &self.place, &self.run.base_dir).await?;
         let steps = plan::removal(&observed, &self.run.base_dir, purge_data);
         let texts: Vec<String> = steps.iter().map(ToString::to_string).collect();
         events(Event::Planned { steps: texts.clone() });
-        let site = Site {
-            engine: &self.engine,
-            place: &self.place,
-            base_dir: &self.run.base_dir,
-            prometheus: None,
-        };
-        apply(&site, &steps, events).await?;
+        self.carry_out(&steps, events).await?;
         Ok(Report::of(texts))
     }
 
-    async fn kept(&self) -> Result<Options, StackError> {
+    pub(super) async fn kept(&self) -> Result<Options, StackError> {
         observe::kept_options(&self.place, &self.run.base_dir)
             .await?
             .ok_or_else(|| self.not_set_up())
@@ -210,6 +226,7 @@ impl Stack {
         events: OnEvent<'_>,
     ) -> Result<Report, StackError> {
         let _lock = self.lock(act.word(), events).await?;
+        self.recover(events).await?;
         let options = self.kept().await?;
         let mut components = self.named(components, &options)?;
         let observed = observe::observe(&self.engine, &self.place, &self.run.base_dir).await?;
@@ -273,7 +290,7 @@ impl Stack {
         if !prometheus_runs {
             return Ok(());
         }
-        let prometheus = self.prometheus_of(&view.access());
+        let prometheus = self.prometheus_of(&view.access()).await?;
         self.settle_targets(&prometheus, &view, events).await.map(|_| ())
     }
 
@@ -358,7 +375,11 @@ impl Stack {
 
     async fn check_prometheus(&self, options: &Options) -> Vec<Finding> {
         let prometheus = match self.access().await {
-            Ok(access) => self.prometheus_of(&access),
+            Ok(access) => self.prometheus_of(&access).await,
+            Err(error) => Err(error),
+        };
+        let prometheus = match prometheus {
+            Ok(prometheus) => prometheus,
             Err(error) => return vec![Finding::problem("password", error.to_string(), "run it as root")],
         };
         let mut findings = Vec::new();

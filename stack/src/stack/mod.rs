@@ -3,9 +3,17 @@
 //! What changes something takes the lock, needs root, and leaves what a later run can go on from, also when its future is dropped
 //! half-way. What only looks does neither.
 
+mod area;
+mod backup;
 mod life;
 mod look;
+mod moving;
+mod reach;
 mod report;
+mod restore;
+mod snapshot;
+mod upgrade;
+mod work;
 
 use std::path::{Path, PathBuf};
 
@@ -14,6 +22,7 @@ use sha2::{Digest, Sha256};
 use crate::apply::{Site, apply};
 use crate::check::{firewall, words};
 use crate::engine::Engine;
+use crate::link::Link;
 use crate::place::{Lock, Place};
 use crate::prometheus::{Prometheus, Target};
 use crate::settle;
@@ -23,10 +32,14 @@ use crate::{
 
 use look::View;
 
+pub use backup::{BackupReport, Stamp};
+pub(crate) use reach::engine as engine_of;
 pub use report::{Access, ComponentStatus, Page, Planned, Report, Status};
+pub use restore::{RestoreReport, read_backup};
+pub use upgrade::{Upgrade, UpgradeReport};
 
 /// Where Docker's socket is.
-const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
+pub(crate) const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
 /// The folder of the self-hosted platform, whose stack lives below it.
 const PLATFORM_DIR: &str = "/etc/dokploy";
 /// What the images take once they are unpacked, and a bit.
@@ -55,22 +68,78 @@ pub fn default_base_dir() -> PathBuf {
     }
 }
 
+/// The base directory of a server where nobody says one.
+///
+/// # Errors
+/// The connection is gone.
+pub async fn default_base_dir_over(link: &Link) -> Result<PathBuf, StackError> {
+    let said = link.output("test", &["-d", PLATFORM_DIR], &[]).await?;
+    Ok(match said.code {
+        0 => Path::new(PLATFORM_DIR).join("prometheus"),
+        _ => PathBuf::from("/etc/masthead/prometheus"),
+    })
+}
+
+/// How to ask the Prometheus of the stack on a server, without its engine. The port is the server's own: [`Link::port`] leads to it.
+///
+/// # Errors
+/// No stack is set up there, its files may not be read, or the connection is gone.
+pub async fn access_over(link: &Link, base_dir: &Path) -> Result<Access, StackError> {
+    access(&Place::over(link).await?, base_dir).await
+}
+
+async fn access(place: &Place, base_dir: &Path) -> Result<Access, StackError> {
+    let Some(options) = observe::kept_options(place, base_dir).await? else {
+        return Err(StackError::NotSetUp {
+            base_dir: base_dir.to_owned(),
+        });
+    };
+    let path = base_dir.join(spec::password_file(Component::Prometheus));
+    let password = place.read(&path).await?.ok_or_else(|| {
+        StackError::file(
+            "reading",
+            &path,
+            std::io::Error::from(std::io::ErrorKind::NotFound),
+        )
+    })?;
+    Ok(Access::new(&options, &password))
+}
+
+fn check_base_dir(base_dir: &Path) -> Result<(), StackError> {
+    match base_dir.is_absolute() && base_dir.parent().is_some() {
+        true => Ok(()),
+        false => Err(StackError::Invalid(format!(
+            "the base directory {} does not do; it is an absolute path below / such as /etc/masthead/prometheus",
+            base_dir.display()
+        ))),
+    }
+}
+
 impl Stack {
     /// Connects to the engine behind a unix socket, Docker's usual one without a path.
     ///
     /// # Errors
     /// There is no engine, it may not be used, it is none for Linux containers, or too old; the base directory is no absolute path.
     pub async fn connect(socket: Option<PathBuf>, run: Run) -> Result<Self, StackError> {
-        if !run.base_dir.is_absolute() || run.base_dir.parent().is_none() {
-            return Err(StackError::Invalid(format!(
-                "the base directory {} does not do; it is an absolute path below / such as /etc/masthead/prometheus",
-                run.base_dir.display()
-            )));
-        }
+        check_base_dir(&run.base_dir)?;
         let socket = socket.unwrap_or_else(|| PathBuf::from(DEFAULT_SOCKET));
         Ok(Self {
             engine: Engine::connect(&socket).await?,
             place: Place::here(),
+            run,
+            waits: false,
+        })
+    }
+
+    /// Connects to the engine of a server. Everything that is done to it is done there; here, nothing is written.
+    ///
+    /// # Errors
+    /// As [`Stack::connect`]; the server forbids what is needed, or the connection is gone.
+    pub async fn over(link: &Link, run: Run) -> Result<Self, StackError> {
+        check_base_dir(&run.base_dir)?;
+        Ok(Self {
+            engine: reach::engine(link).await?,
+            place: Place::over(link).await?,
             run,
             waits: false,
         })
@@ -88,7 +157,10 @@ impl Stack {
     /// # Errors
     /// The change cannot be, something is not ours, ports are taken, or something cannot be read.
     pub async fn plan(&self, change: &Change) -> Result<Planned, StackError> {
-        let view = self.look(change).await?;
+        let view = self
+            .place
+            .look("planning", async || self.look(change).await)
+            .await?;
         Ok(Planned {
             options: view.options,
             steps: view.steps,
@@ -102,14 +174,27 @@ impl Stack {
     /// container is not well; a target is down.
     pub async fn setup(&self, change: &Change, events: OnEvent<'_>) -> Result<Report, StackError> {
         let _lock = self.lock("setup", events).await?;
+        self.recover(events).await?;
+        let report = self.set_up(change, events).await?;
+        self.hint_at_upgrade(events).await?;
+        Ok(report)
+    }
+
+    /// [`Stack::setup`] under the lock.
+    async fn set_up(&self, change: &Change, events: OnEvent<'_>) -> Result<Report, StackError> {
         let view = self.look(change).await?;
+        self.carry(view, events).await
+    }
+
+    /// Carries out what a look showed, and waits until all is well.
+    async fn carry(&self, view: View, events: OnEvent<'_>) -> Result<Report, StackError> {
         let texts: Vec<String> = view.steps.iter().map(ToString::to_string).collect();
         events(Event::Planned { steps: texts.clone() });
         if !view.steps.is_empty() {
-            self.preflight(&view.options, &view.steps).await?;
+            self.preflight(&view).await?;
         }
         let access = view.access();
-        let prometheus = self.prometheus_of(&access);
+        let prometheus = self.prometheus_of(&access).await?;
         let site = Site {
             engine: &self.engine,
             place: &self.place,
@@ -142,31 +227,30 @@ impl Stack {
         })
     }
 
+    /// Carries out steps that need no Prometheus to ask.
+    async fn carry_out(&self, steps: &[Step], events: OnEvent<'_>) -> Result<(), StackError> {
+        let site = Site {
+            engine: &self.engine,
+            place: &self.place,
+            base_dir: &self.run.base_dir,
+            prometheus: None,
+        };
+        apply(&site, steps, events).await
+    }
+
     /// How to ask the deployed Prometheus.
     ///
     /// # Errors
     /// No stack is set up, or its files cannot be read.
     pub async fn access(&self) -> Result<Access, StackError> {
-        let base_dir = &self.run.base_dir;
-        let Some(options) = observe::kept_options(&self.place, base_dir).await? else {
-            return Err(self.not_set_up());
-        };
-        let path = self.password_file();
-        let password = self.place.read(&path).await?.ok_or_else(|| {
-            StackError::file(
-                "reading",
-                &path,
-                std::io::Error::from(std::io::ErrorKind::NotFound),
-            )
-        })?;
-        Ok(Access::new(&options, &password))
+        access(&self.place, &self.run.base_dir).await
     }
 
     /// Checks what stands in the way of steps that are about to be carried out, before the first of them.
-    async fn preflight(&self, options: &Options, steps: &[Step]) -> Result<(), StackError> {
+    async fn preflight(&self, view: &View) -> Result<(), StackError> {
         let engine = self.engine.about();
-        for component in options.components() {
-            let image = component.image();
+        for container in &view.desired.containers {
+            let image = &container.image;
             let found = self.engine.image_architecture(image).await?.unwrap_or_default();
             let wanted = image_architecture(&engine.architecture);
             if !found.is_empty() && found != wanted {
@@ -180,7 +264,7 @@ impl Stack {
                 });
             }
         }
-        let pulled = steps.iter().filter_map(|step| match step {
+        let pulled = view.steps.iter().filter_map(|step| match step {
             Step::PullImage { image } if image == Component::Grafana.image() => Some(GRAFANA_BYTES),
             Step::PullImage { .. } => Some(0),
             _ => None,
@@ -266,7 +350,11 @@ impl Stack {
         let engine = engine.to_string_lossy();
         let digest = Sha256::digest(engine.as_bytes());
         let name: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        let who = format!("`{command}` in process {}", std::process::id());
+        let host = match self.place.link() {
+            None => String::new(),
+            Some(_) => format!(" of {}", Place::here().hostname()),
+        };
+        let who = format!("`{command}` in process {}{host}", std::process::id());
         self.place
             .lock(&format!("stack-{name}"), &who, self.waits, |holder| {
                 events(Event::Waiting {
@@ -276,8 +364,9 @@ impl Stack {
             .await
     }
 
-    fn prometheus_of(&self, access: &Access) -> Prometheus {
-        Prometheus::new(self.place.reach(access.port), &access.user, &access.password)
+    async fn prometheus_of(&self, access: &Access) -> Result<Prometheus, StackError> {
+        let address = self.place.reach(access.port).await?;
+        Ok(Prometheus::new(address, &access.user, &access.password))
     }
 
     fn password_file(&self) -> PathBuf {

@@ -12,6 +12,10 @@ pub(super) fn run(selection: &Selection) -> Result<Tally> {
     if let Err(why) = peers::program("node_exporter") {
         println!("{why:#}");
     }
+    // Links to servers are tried on a real sshd.
+    if let Err(why) = shell::obtain(&["sshd", "/usr/sbin/sshd"], "openssh-server") {
+        println!("{why:#}");
+    }
     let mut command = shell::cargo();
     if shell::which("cargo-nextest").is_none() {
         command

@@ -2,10 +2,10 @@
 
 use clap::Args;
 use serde_json::json;
-use stack::{CheckReport, Level};
+use stack::{Finding, Level};
 
 use super::outcome::FOUND;
-use super::{Common, EXIT_CODES, Manner, Outcome, Progress, run_to_end};
+use super::{Common, EXIT_CODES, Manner, Outcome};
 
 #[derive(Debug, Args)]
 #[command(after_help = format!("Examples:
@@ -22,11 +22,10 @@ pub(in crate::cli) struct CheckArgs {
 }
 
 pub(super) fn run(args: &CheckArgs) -> anyhow::Result<()> {
-    let progress = Progress::new();
-    run_to_end(args.common.json, &progress, async {
-        let report = args.common.stack(&Manner::default()).await?.check().await?;
+    args.common.run(&Manner::default(), &async |stack, _| {
+        let report = stack.check().await?;
         Ok(Outcome {
-            text: text(&report),
+            text: text(&report.findings),
             fields: json!({ "level": report.level(), "findings": report.findings }),
             code: if report.level() == Level::Problem {
                 FOUND
@@ -37,15 +36,11 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<()> {
     })
 }
 
-fn text(report: &CheckReport) -> String {
-    let width = report
-        .findings
-        .iter()
-        .map(|f| f.name.chars().count())
-        .max()
-        .unwrap_or(0);
+/// A line a finding, and one more with its cure.
+pub(in crate::cli) fn text(findings: &[Finding]) -> String {
+    let width = findings.iter().map(|f| f.name.chars().count()).max().unwrap_or(0);
     let mut lines = Vec::new();
-    for finding in &report.findings {
+    for finding in findings {
         let word = match finding.level {
             Level::Ok => "ok",
             Level::Warning => "WARN",
@@ -61,8 +56,6 @@ fn text(report: &CheckReport) -> String {
 
 #[cfg(test)]
 mod tests {
-    use stack::Finding;
-
     use super::*;
 
     #[test]
@@ -73,14 +66,12 @@ mod tests {
             text: "found".to_owned(),
             cure: cure.to_owned(),
         };
-        let report = CheckReport {
-            findings: vec![
-                finding("a", Level::Ok, ""),
-                finding("longer", Level::Problem, "do this"),
-            ],
-        };
+        let findings = [
+            finding("a", Level::Ok, ""),
+            finding("longer", Level::Problem, "do this"),
+        ];
         assert_eq!(
-            text(&report),
+            text(&findings),
             "ok    a       found\nFAIL  longer  found\n              -> do this"
         );
     }

@@ -3,7 +3,7 @@
 use clap::Args;
 use stack::{Component, Event, Report, Stack, StackError};
 
-use super::{Common, EXIT_CODES, Manner, Outcome, Progress, component, run_to_end};
+use super::{Common, EXIT_CODES, Manner, Outcome, Progress, component};
 
 #[derive(Debug, Args)]
 #[command(after_help = format!("Needs root. What is started is waited for until it is well; what is stopped stays stopped over a restart of the machine.\n\n{EXIT_CODES}"))]
@@ -19,7 +19,7 @@ pub(in crate::cli) struct LifeArgs {
 }
 
 pub(super) fn start(args: &LifeArgs) -> anyhow::Result<()> {
-    run(args, "started", async |stack, components, progress| {
+    run(args, "started", &async |stack, components, progress| {
         stack
             .start(components, &|event: Event| progress.hear(event))
             .await
@@ -27,13 +27,13 @@ pub(super) fn start(args: &LifeArgs) -> anyhow::Result<()> {
 }
 
 pub(super) fn stop(args: &LifeArgs) -> anyhow::Result<()> {
-    run(args, "stopped", async |stack, components, progress| {
+    run(args, "stopped", &async |stack, components, progress| {
         stack.stop(components, &|event: Event| progress.hear(event)).await
     })
 }
 
 pub(super) fn restart(args: &LifeArgs) -> anyhow::Result<()> {
-    run(args, "restarted", async |stack, components, progress| {
+    run(args, "restarted", &async |stack, components, progress| {
         stack
             .restart(components, &|event: Event| progress.hear(event))
             .await
@@ -43,16 +43,14 @@ pub(super) fn restart(args: &LifeArgs) -> anyhow::Result<()> {
 fn run(
     args: &LifeArgs,
     word: &str,
-    act: impl AsyncFnOnce(&Stack, &[Component], &Progress) -> Result<Report, StackError>,
+    act: &impl AsyncFn(&Stack, &[Component], &Progress) -> Result<Report, StackError>,
 ) -> anyhow::Result<()> {
-    let progress = Progress::new();
     let manner = Manner {
         wait: args.wait,
         ..Manner::default()
     };
-    run_to_end(args.common.json, &progress, async {
-        let stack = args.common.stack(&manner).await?;
-        let report = act(&stack, &args.components, &progress).await?;
+    args.common.run(&manner, &async |stack, progress| {
+        let report = act(stack, &args.components, progress).await?;
         let count = report.steps.len();
         let text = format!(
             "{count} {} {word}",

@@ -1,31 +1,35 @@
-//! `masthead setup|check|status|start|stop|restart|logs|remove`: the upstream stack on this host's Docker Engine.
+//! `masthead setup|check|status|start|stop|restart|logs|upgrade|backup|restore|migrate|remove`: the upstream stack on this host's Docker Engine.
 //!
 //! Progress goes to standard error, the outcome to standard output: calm text, or with `--json` one object. Exit codes are the
 //! same for all of them and part of the interface: [`EXIT_CODES`].
 
-mod check;
+mod backup;
+pub(super) mod check;
 mod life;
 mod logs;
+mod migrate;
 mod outcome;
 mod progress;
 mod remove;
+mod servers;
 mod setup;
 mod status;
+mod upgrade;
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use stack::{Component, Pull, Run, Stack};
+use stack::{Component, HostKeys, Link, Pull, Registry, Run, Server, Stack};
 
-pub(super) use outcome::exit_code;
-
-use outcome::{Outcome, run_to_end};
-use progress::Progress;
+pub(super) use outcome::{FOUND, Outcome, Usage, exit_code, run_to_end};
+pub(super) use progress::Progress;
 
 /// What the exit codes mean, for the help.
-const EXIT_CODES: &str = "\
+pub(super) const EXIT_CODES: &str = "\
 Exit codes: 0 done or well; 1 failed; 2 wrong usage; 3 something is wrong with the stack (check, status); 4 refused, because something \
-of its names is not ours; 5 another run holds the lock; 6 no Docker Engine, or no permission to use it.";
+of its names is not ours; 5 another run holds the lock; 6 no Docker Engine, or no permission to use it; 7 a server cannot be \
+reached.";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum StackCommand {
@@ -43,6 +47,14 @@ pub(super) enum StackCommand {
     Restart(life::LifeArgs),
     /// What components of the deployed stack have written
     Logs(logs::LogsArgs),
+    /// Take the deployed stack to the versions of this masthead, one component at a time, and back where one does not do
+    Upgrade(upgrade::UpgradeArgs),
+    /// Write data, configuration and passwords into one file, while everything runs
+    Backup(Box<backup::BackupArgs>),
+    /// Put a backup in the place of what is there
+    Restore(Box<backup::RestoreArgs>),
+    /// Move data and configuration from the stack of containers to `masthead up` on this host, or back
+    Migrate(Box<migrate::MigrateArgs>),
     /// Remove the deployed stack; its data stays unless it is purged
     Remove(remove::RemoveArgs),
 }
@@ -53,6 +65,15 @@ struct Common {
     /// Where the stack's files are [default: /etc/dokploy/prometheus where /etc/dokploy is, else /etc/masthead/prometheus]
     #[arg(long, value_name = "DIR")]
     base_dir: Option<PathBuf>,
+    /// On this registered server, over SSH, instead of this machine (see `masthead server`)
+    #[arg(long, value_name = "NAME", conflicts_with = "all")]
+    server: Option<String>,
+    /// On all registered servers, side by side
+    #[arg(long)]
+    all: bool,
+    /// Take and remember a server's host key that is not known yet; one that has changed is refused in any case
+    #[arg(long)]
+    accept_new_host_key: bool,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -67,19 +88,77 @@ struct Manner {
 }
 
 impl Common {
-    async fn stack(&self, manner: &Manner) -> anyhow::Result<Stack> {
-        let base_dir = match &self.base_dir {
+    /// The base directory of this machine's stack.
+    fn base_dir(&self) -> anyhow::Result<PathBuf> {
+        match &self.base_dir {
             Some(dir) => std::path::absolute(dir)
-                .map_err(|error| anyhow::anyhow!("--base-dir {}: {error}", dir.display()))?,
-            None => stack::default_base_dir(),
-        };
-        let run = Run {
-            base_dir,
-            pull: manner.pull,
-            adopt: manner.adopt,
-        };
+                .map_err(|error| anyhow::anyhow!("--base-dir {}: {error}", dir.display())),
+            None => Ok(stack::default_base_dir()),
+        }
+    }
+
+    /// Runs a command on the stack that is meant, or on each of them, and prints what it came to.
+    fn run(
+        &self,
+        manner: &Manner,
+        act: &impl AsyncFn(&Stack, &Progress) -> anyhow::Result<Outcome>,
+    ) -> anyhow::Result<()> {
+        if self.all {
+            return servers::run(self, manner, act);
+        }
+        let progress = Progress::new();
+        run_to_end(self.json, &progress, async {
+            let stack = self.stack(manner).await?;
+            act(&stack, &progress).await
+        })
+    }
+
+    /// The one stack that is meant.
+    async fn stack(&self, manner: &Manner) -> anyhow::Result<Stack> {
+        if self.all {
+            return Err(Usage("this is done on one server at a time: name it with --server NAME").into());
+        }
+        if let Some(name) = &self.server {
+            let registry = Registry::load(&Registry::default_path())?;
+            return self.stack_of(registry.server(name)?, manner).await;
+        }
+        let base_dir = self.base_dir()?;
         let socket = socket(std::env::var("DOCKER_HOST").ok().as_deref())?;
-        Ok(Stack::connect(socket, run).await?.waiting(manner.wait))
+        Ok(Stack::connect(socket, manner.run(base_dir))
+            .await?
+            .waiting(manner.wait))
+    }
+
+    /// The stack of a server.
+    async fn stack_of(&self, server: &Server, manner: &Manner) -> anyhow::Result<Stack> {
+        let link = Link::connect(server, host_keys(self.accept_new_host_key, !self.all)).await?;
+        let base_dir = match self.base_dir.as_ref().or(server.base_dir.as_ref()) {
+            Some(dir) => dir.clone(),
+            None => stack::default_base_dir_over(&link).await?,
+        };
+        Ok(Stack::over(&link, manner.run(base_dir))
+            .await?
+            .waiting(manner.wait))
+    }
+}
+
+impl Manner {
+    fn run(&self, base_dir: PathBuf) -> Run {
+        Run {
+            base_dir,
+            pull: self.pull,
+            adopt: self.adopt,
+        }
+    }
+}
+
+/// What is done about an unknown host key: `ssh` asks where there is a terminal, and only one server to ask about.
+pub(super) fn host_keys(accept_new: bool, may_ask: bool) -> HostKeys {
+    let is_terminal = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+    match (accept_new, may_ask && is_terminal) {
+        (true, _) => HostKeys::AcceptNew,
+        (false, true) => HostKeys::Ask,
+        (false, false) => HostKeys::Known,
     }
 }
 
@@ -92,7 +171,7 @@ fn socket(docker_host: Option<&str>) -> anyhow::Result<Option<PathBuf>> {
             // An engine elsewhere was meant; the one of this machine in its place would be a surprise.
             None => anyhow::bail!(
                 "DOCKER_HOST={host} is no unix socket; the stack is set up on this machine's engine: unset DOCKER_HOST, or set \
-                 it to unix:///PATH"
+                 it to unix:///PATH (another machine's is reached with --server NAME)"
             ),
         },
     }
@@ -107,6 +186,10 @@ pub(super) fn run(command: &StackCommand) -> anyhow::Result<()> {
         StackCommand::Stop(args) => life::stop(args),
         StackCommand::Restart(args) => life::restart(args),
         StackCommand::Logs(args) => logs::run(args),
+        StackCommand::Upgrade(args) => upgrade::run(args),
+        StackCommand::Backup(args) => backup::backup(args),
+        StackCommand::Restore(args) => backup::restore(args),
+        StackCommand::Migrate(args) => migrate::run(args),
         StackCommand::Remove(args) => remove::run(args),
     }
 }

@@ -10,24 +10,24 @@ use super::Progress;
 use crate::cli::out;
 
 /// Something is wrong with the stack.
-pub(super) const FOUND: u8 = 3;
+pub(in crate::cli) const FOUND: u8 = 3;
 /// Wrong usage, as clap has it.
 const USAGE: u8 = 2;
 
 /// What ended a command is printed already; what is left is the exit code.
 #[derive(Debug, thiserror::Error)]
 #[error("exit code {0}")]
-pub(super) struct Printed(pub(super) u8);
+pub(in crate::cli) struct Printed(pub(in crate::cli) u8);
 
 /// The command line asks for what cannot be done so.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub(super) struct Usage(pub(super) &'static str);
+pub(in crate::cli) struct Usage(pub(in crate::cli) &'static str);
 
 /// Somebody ended it.
 #[derive(Debug, thiserror::Error)]
 #[error("interrupted; what was done stays, and the next run goes on from there")]
-pub(super) struct Interrupted;
+pub(in crate::cli) struct Interrupted;
 
 /// The exit code of an error, and whether it is printed already.
 pub(in crate::cli) fn exit_code(error: &anyhow::Error) -> (u8, bool) {
@@ -42,23 +42,24 @@ pub(in crate::cli) fn exit_code(error: &anyhow::Error) -> (u8, bool) {
         Some(ErrorKind::NotOurs) => 4,
         Some(ErrorKind::Locked) => 5,
         Some(ErrorKind::NoEngine) => 6,
+        Some(ErrorKind::NoServer) => 7,
     };
     (code, false)
 }
 
 /// What a command came to.
 #[derive(Debug)]
-pub(super) struct Outcome {
+pub(in crate::cli) struct Outcome {
     /// For people.
-    pub(super) text: String,
+    pub(in crate::cli) text: String,
     /// For programs: the fields of the object, but for `ok` and `error`.
-    pub(super) fields: Value,
+    pub(in crate::cli) fields: Value,
     /// The exit code.
-    pub(super) code: u8,
+    pub(in crate::cli) code: u8,
 }
 
 impl Outcome {
-    pub(super) fn done(text: impl Into<String>, fields: Value) -> Self {
+    pub(in crate::cli) fn done(text: impl Into<String>, fields: Value) -> Self {
         Self {
             text: text.into(),
             fields,
@@ -68,7 +69,7 @@ impl Outcome {
 }
 
 /// Runs a command to its end and prints its outcome.
-pub(super) fn run_to_end<F>(json: bool, progress: &Progress, work: F) -> anyhow::Result<()>
+pub(in crate::cli) fn run_to_end<F>(json: bool, progress: &Progress, work: F) -> anyhow::Result<()>
 where
     F: Future<Output = anyhow::Result<Outcome>>,
 {
@@ -120,7 +121,7 @@ fn interruption() -> anyhow::Result<impl Future<Output = anyhow::Error>> {
 }
 
 /// `ok` first, then the fields, `error` last.
-fn object(ok: bool, fields: Value, error: Option<&anyhow::Error>) -> Value {
+pub(in crate::cli) fn object(ok: bool, fields: Value, error: Option<&anyhow::Error>) -> Value {
     let mut object = Map::new();
     object.insert("ok".to_owned(), ok.into());
     if let Value::Object(fields) = fields {

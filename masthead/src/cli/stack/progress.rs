@@ -4,19 +4,26 @@ use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use stack::Event;
+
+/// Between two turns of a spinner.
+const TICK: Duration = Duration::from_millis(120);
 
 /// Shows events, and remembers which steps are done.
 #[derive(Debug)]
-pub(super) struct Progress {
+pub(in crate::cli) struct Progress {
     /// Nothing where standard error is no terminal.
     bar: Option<ProgressBar>,
     done: Mutex<Vec<String>>,
+    /// Stands before each line: which server it is about.
+    prefix: String,
+    /// What is being copied: said once where nothing moves.
+    copying: Mutex<String>,
 }
 
 impl Progress {
-    pub(super) fn new() -> Self {
+    pub(in crate::cli) fn new() -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
             bar.set_style(spinner());
@@ -25,6 +32,40 @@ impl Progress {
         Self {
             bar,
             done: Mutex::new(Vec::new()),
+            prefix: String::new(),
+            copying: Mutex::default(),
+        }
+    }
+
+    /// A line of its own for each of several servers.
+    pub(super) fn side_by_side(names: &[String]) -> Vec<Self> {
+        let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+        let many = std::io::stderr().is_terminal().then(MultiProgress::new);
+        names
+            .iter()
+            .map(|name| {
+                let prefix = format!("{name:<width$}  ");
+                Self {
+                    bar: many.as_ref().map(|many| {
+                        let bar = many.add(ProgressBar::new_spinner());
+                        bar.set_style(spinner());
+                        bar.set_prefix(prefix.clone());
+                        bar.enable_steady_tick(TICK);
+                        bar
+                    }),
+                    done: Mutex::new(Vec::new()),
+                    prefix,
+                    copying: Mutex::default(),
+                }
+            })
+            .collect()
+    }
+
+    /// What it came to, as the last word of its line.
+    pub(super) fn end_with(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.finish_with_message(text.to_owned()),
+            None => self.say(text),
         }
     }
 
@@ -40,6 +81,15 @@ impl Progress {
         }
     }
 
+    fn say_once(&self, what: &str) {
+        if let Ok(mut said) = self.copying.lock()
+            && *said != what
+        {
+            what.clone_into(&mut said);
+            self.say(&format!("reading {what}"));
+        }
+    }
+
     /// Shows an event.
     pub(super) fn hear(&self, event: Event) {
         if let Event::Done { step, .. } = &event
@@ -49,8 +99,9 @@ impl Progress {
         }
         match (&self.bar, event) {
             (_, Event::Planned { .. }) | (None, Event::Pulling { .. } | Event::Done { .. }) => {}
+            (None, Event::Copying { what, .. }) => self.say_once(&what),
             (Some(bar), Event::Began { at, of, step }) => {
-                bar.enable_steady_tick(Duration::from_millis(120));
+                bar.enable_steady_tick(TICK);
                 bar.set_message(format!("{at} of {of}: {step}"));
             }
             (
@@ -66,33 +117,53 @@ impl Progress {
                 bar.set_message(image);
                 bar.set_style(bytes());
             }
+            (
+                Some(bar),
+                Event::Copying {
+                    what,
+                    done_bytes,
+                    total_bytes,
+                },
+            ) => {
+                bar.set_length(total_bytes);
+                bar.set_position(done_bytes);
+                bar.set_message(what);
+                bar.set_style(copying());
+            }
             (Some(bar), Event::Done { step, .. }) => {
                 bar.set_style(spinner());
-                bar.println(format!("  {step}"));
+                bar.println(format!("  {}{step}", self.prefix));
             }
             (Some(bar), Event::Waiting { what }) => {
-                bar.enable_steady_tick(Duration::from_millis(120));
+                bar.set_style(spinner());
+                bar.enable_steady_tick(TICK);
                 bar.set_message(format!("waiting for {what}"));
             }
-            (Some(bar), Event::Warning { text }) => bar.println(format!("warning: {text}")),
-            (None, Event::Began { at, of, step }) => say(&format!("{at} of {of}: {step}")),
-            (None, Event::Waiting { what }) => say(&format!("waiting for {what}")),
-            (None, Event::Warning { text }) => say(&format!("warning: {text}")),
+            (Some(bar), Event::Warning { text }) => bar.println(format!("{}warning: {text}", self.prefix)),
+            (None, Event::Began { at, of, step }) => self.say(&format!("{at} of {of}: {step}")),
+            (None, Event::Waiting { what }) => self.say(&format!("waiting for {what}")),
+            (None, Event::Warning { text }) => self.say(&format!("warning: {text}")),
         }
+    }
+
+    fn say(&self, line: &str) {
+        // Nothing can be done when standard error is closed.
+        let _ = writeln!(std::io::stderr(), "{}{line}", self.prefix);
     }
 }
 
-fn say(line: &str) {
-    // Nothing can be done when standard error is closed.
-    let _ = writeln!(std::io::stderr(), "{line}");
+fn spinner() -> ProgressStyle {
+    ProgressStyle::with_template("{spinner} {prefix}{msg}")
+        .unwrap_or_else(|_| ProgressStyle::default_spinner())
 }
 
-fn spinner() -> ProgressStyle {
-    ProgressStyle::with_template("{spinner} {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner())
+fn copying() -> ProgressStyle {
+    ProgressStyle::with_template("{spinner} {prefix}{msg} {bar:24} {bytes} of {total_bytes}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
 fn bytes() -> ProgressStyle {
-    ProgressStyle::with_template("{spinner} pulling {msg} {bar:24} {bytes} of {total_bytes}")
+    ProgressStyle::with_template("{spinner} {prefix}pulling {msg} {bar:24} {bytes} of {total_bytes}")
         .unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
@@ -103,8 +174,9 @@ mod tests {
     #[test]
     fn the_templates_are_right_and_done_steps_are_remembered() {
         for template in [
-            "{spinner} {msg}",
-            "{spinner} pulling {msg} {bar:24} {bytes} of {total_bytes}",
+            "{spinner} {prefix}{msg}",
+            "{spinner} {prefix}pulling {msg} {bar:24} {bytes} of {total_bytes}",
+            "{spinner} {prefix}{msg} {bar:24} {bytes} of {total_bytes}",
         ] {
             ProgressStyle::with_template(template).expect("a template");
         }

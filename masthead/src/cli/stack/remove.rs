@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::outcome::Usage;
-use super::{Common, EXIT_CODES, Manner, Outcome, Progress, run_to_end};
+use super::{Common, EXIT_CODES, Manner, Outcome};
 
 #[derive(Debug, Args)]
 #[command(after_help = format!("Examples:
@@ -29,13 +29,14 @@ pub(in crate::cli) struct RemoveArgs {
 }
 
 pub(super) fn run(args: &RemoveArgs) -> anyhow::Result<()> {
-    let progress = Progress::new();
     let manner = Manner {
         wait: args.wait,
         ..Manner::default()
     };
-    run_to_end(args.common.json, &progress, async {
-        let stack = args.common.stack(&manner).await?;
+    if args.common.all && !args.yes {
+        return Err(Usage("remove on all servers asks nobody: say --yes, or name one with --server").into());
+    }
+    args.common.run(&manner, &async |stack, progress| {
         if !args.yes {
             let steps = stack.plan_removal(args.purge_data).await?;
             if steps.is_empty() {
@@ -77,7 +78,7 @@ fn say(text: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn is_yes(answer: &str) -> bool {
+pub(super) fn is_yes(answer: &str) -> bool {
     matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
 }
 

@@ -4,7 +4,7 @@ use clap::Args;
 use serde_json::json;
 use stack::{Change, Component, Duration, NetworkName, Pull, Report, ServerName, Size};
 
-use super::{Common, EXIT_CODES, Manner, Outcome, Progress, component, run_to_end};
+use super::{Common, EXIT_CODES, Manner, Outcome, component};
 
 #[derive(Debug, Args)]
 #[command(after_help = format!("Examples:
@@ -12,6 +12,8 @@ use super::{Common, EXIT_CODES, Manner, Outcome, Progress, component, run_to_end
   masthead setup                                     Prometheus on 127.0.0.1:9090, with a password
   masthead setup --port prometheus=9091 --retention-time 30d --retention-size 20GB
   masthead setup --without cadvisor
+  masthead setup --server web-2                      on a registered server, over SSH
+  masthead setup --all                               on all of them, side by side
   masthead setup --with alertmanager,grafana         and more; docs/upstream-stack.md says what each gives
   masthead setup                                     again: nothing to do, flags of earlier runs are kept
 
@@ -47,9 +49,9 @@ pub(in crate::cli) struct SetupArgs {
     /// Between two scrapes, such as 30s [default: 15s]
     #[arg(long, value_name = "DURATION")]
     scrape_interval: Option<Duration>,
-    /// The external label `server` [default: this host's name]
+    /// The external label `server` [default: the registered name with --server, else this host's name]
     #[arg(long, value_name = "NAME")]
-    server: Option<ServerName>,
+    server_label: Option<ServerName>,
     /// Whether images are fetched
     #[arg(long, value_enum, default_value_t = PullArg::Missing)]
     pull: PullArg,
@@ -65,11 +67,20 @@ pub(in crate::cli) struct SetupArgs {
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum PullArg {
+pub(super) enum PullArg {
     /// When the engine does not have them
     Missing,
     /// Never: a missing image is an error
     Never,
+}
+
+impl From<PullArg> for Pull {
+    fn from(arg: PullArg) -> Self {
+        match arg {
+            PullArg::Missing => Self::Missing,
+            PullArg::Never => Self::Never,
+        }
+    }
 }
 
 /// A limit, or none.
@@ -106,23 +117,18 @@ impl SetupArgs {
             retention_time: self.retention_time.clone(),
             retention_size: self.retention_size.clone().map(|RetentionSize(size)| size),
             scrape_interval: self.scrape_interval.clone(),
-            server: self.server.clone(),
+            server: self.server_label.clone(),
         }
     }
 }
 
 pub(super) fn run(args: &SetupArgs) -> anyhow::Result<()> {
-    let progress = Progress::new();
     let manner = Manner {
-        pull: match args.pull {
-            PullArg::Missing => Pull::Missing,
-            PullArg::Never => Pull::Never,
-        },
+        pull: args.pull.into(),
         adopt: args.adopt,
         wait: args.wait,
     };
-    run_to_end(args.common.json, &progress, async {
-        let stack = args.common.stack(&manner).await?;
+    args.common.run(&manner, &async |stack, progress| {
         let change = args.change();
         if args.dry_run {
             let planned = stack.plan(&change).await?;

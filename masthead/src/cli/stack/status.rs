@@ -5,7 +5,7 @@ use comfy_table::{Table, presets};
 use stack::Status;
 
 use super::outcome::FOUND;
-use super::{Common, EXIT_CODES, Manner, Outcome, Progress, run_to_end};
+use super::{Common, EXIT_CODES, Manner, Outcome};
 
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
@@ -15,9 +15,8 @@ pub(in crate::cli) struct StatusArgs {
 }
 
 pub(super) fn run(args: &StatusArgs) -> anyhow::Result<()> {
-    let progress = Progress::new();
-    run_to_end(args.common.json, &progress, async {
-        let status = args.common.stack(&Manner::default()).await?.status().await?;
+    args.common.run(&Manner::default(), &async |stack, _| {
+        let status = stack.status().await?;
         Ok(Outcome {
             text: text(&status),
             fields: serde_json::to_value(&status)?,

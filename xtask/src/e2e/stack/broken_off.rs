@@ -1,7 +1,7 @@
 //! A setup that is broken off: by Ctrl-C, by a kill, by the engine's end, by another setup. The next run finishes it.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -24,8 +24,8 @@ pub(in super::super) fn story() -> Result<Outcome> {
     })
 }
 
-/// A setup that runs, with its progress.
-struct Running {
+/// A command that runs, with its progress.
+pub(super) struct Running {
     child: Child,
     lines: std::sync::mpsc::Receiver<String>,
     said: Vec<String>,
@@ -33,15 +33,19 @@ struct Running {
 
 impl Running {
     fn new(rig: &Rig, args: &[&str]) -> Result<Self> {
-        let mut child = rig
-            .stack(
-                "setup",
-                &[&["--pull", "never", "--scrape-interval", "1s"], args].concat(),
-            )
+        Self::of(rig.stack(
+            "setup",
+            &[&["--pull", "never", "--scrape-interval", "1s"], args].concat(),
+        ))
+    }
+
+    /// Starts it.
+    pub(super) fn of(mut command: Command) -> Result<Self> {
+        let mut child = command
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
-            .context("cannot start masthead setup")?;
+            .context("cannot start masthead")?;
         let err = child.stderr.take().context("no standard error")?;
         let (sender, lines) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
@@ -58,8 +62,12 @@ impl Running {
         })
     }
 
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits until a line of its progress has this in it; false when it ended before.
-    fn reaches(&mut self, word: &str) -> bool {
+    pub(super) fn reaches(&mut self, word: &str) -> bool {
         while let Ok(line) = self.lines.recv_timeout(LIMIT) {
             self.said.push(line);
             if self.said.last().is_some_and(|line| line.contains(word)) {
@@ -70,7 +78,7 @@ impl Running {
     }
 
     /// Waits for its end; gives how it ended and all that it said.
-    fn end(mut self) -> Result<(ExitStatus, String)> {
+    pub(super) fn end(mut self) -> Result<(ExitStatus, String)> {
         let began = Instant::now();
         let status = loop {
             if let Some(status) = self.child.try_wait()? {

@@ -128,7 +128,8 @@ pub(in super::super) fn everywhere() -> Result<Outcome> {
         }
         from_the_host(rig)?;
         from_containers(rig)?;
-        from_the_neighbour(rig, &neighbour)
+        from_the_neighbour(rig, &neighbour)?;
+        over_an_open_host(rig, &neighbour)
     })
 }
 
@@ -285,6 +286,38 @@ fn from_containers(rig: &Rig) -> Result<()> {
         Verdict::Asked => Ok(()),
         other => bail!("a neighbour in the platform's network is asked for a password: {other}"),
     }
+}
+
+/// A host that forwarded packets before Docker started: cAdvisor's port is open to whoever has a route, until the rule is there that
+/// `check` names.
+fn over_an_open_host(rig: &Rig, neighbour: &Neighbour) -> Result<()> {
+    let iptables = |words: &str| {
+        let mut command = rig.docker.inside("iptables");
+        shell::output(command.args(words.split(' '))).map(drop)
+    };
+    let cadvisor = || -> Result<Verdict> {
+        let (_, address, port) = members(rig)?
+            .into_iter()
+            .find(|(name, ..)| *name == "masthead-cadvisor")
+            .context("no cAdvisor")?;
+        let mut nc = neighbour.command("busybox");
+        nc.arg("nc");
+        Ok(probe(nc, &address, port))
+    };
+    iptables("-P FORWARD ACCEPT")?;
+    if cadvisor()? == Verdict::Closed {
+        bail!("an open host was to hand packets on");
+    }
+    let rule = "DOCKER-USER ! -i masthead0 -o masthead0 -m conntrack --ctstate NEW -j DROP";
+    rig.run("check", &[])?
+        .expect(0, &["WARN", "forwarding", &format!("iptables -I {rule}")])?;
+    iptables(&format!("-I {rule}"))?;
+    let said = rig.run("check", &[])?;
+    said.expect(0, &[])?;
+    if said.out.contains("forwarding") || cadvisor()? != Verdict::Closed {
+        bail!("the rule that check names does not do: {}", said.out);
+    }
+    Ok(())
 }
 
 /// From another machine, with a route to every network of the host.

@@ -1,0 +1,29 @@
+//! `masthead server add|list|test|remove`: the servers that commands with --server and --all are about.
+
+mod add;
+mod list;
+mod remove;
+mod test;
+
+use clap::Subcommand;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ServerCommand {
+    /// Register a server, once it was reached
+    Add(add::AddArgs),
+    /// The registered servers, and whether they can be reached
+    List(list::ListArgs),
+    /// Find out whether servers are fit for a stack, with the cures
+    Test(test::TestArgs),
+    /// Forget a server; what runs there is left alone
+    Remove(remove::RemoveArgs),
+}
+
+pub(super) fn run(command: &ServerCommand) -> anyhow::Result<()> {
+    match command {
+        ServerCommand::Add(args) => add::run(args),
+        ServerCommand::List(args) => list::run(args),
+        ServerCommand::Test(args) => test::run(args),
+        ServerCommand::Remove(args) => remove::run(args),
+    }
+}

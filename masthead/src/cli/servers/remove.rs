@@ -1,0 +1,55 @@
+//! `masthead server remove`: takes it out of the file, and says what goes on there.
+
+use clap::Args;
+use serde_json::json;
+use stack::{HostKeys, Link, Registry, ServerName, StackError};
+
+use crate::cli::stack::{EXIT_CODES, Outcome, Progress, run_to_end};
+
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub(in crate::cli) struct RemoveArgs {
+    /// Which
+    name: ServerName,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &RemoveArgs) -> anyhow::Result<()> {
+    run_to_end(args.json, &Progress::new(), async {
+        let path = Registry::default_path();
+        let registry = Registry::load(&path)?;
+        let name = args.name.to_string();
+        let server = registry.server(&name)?;
+        // Only to say it: a server that is gone for good has to be removable.
+        let stack = async {
+            let link = Link::connect(server, HostKeys::Known).await?;
+            let base_dir = match &server.base_dir {
+                Some(dir) => dir.clone(),
+                None => stack::default_base_dir_over(&link).await?,
+            };
+            stack::access_over(&link, &base_dir).await.map(|_| base_dir)
+        }
+        .await;
+        Registry::remove(&path, &args.name)?;
+        let (what, still_there) = match stack {
+            Ok(base_dir) => (
+                format!(
+                    "its stack goes on there, with its files under {}; register it again and run `masthead remove --server {name}` to end it",
+                    base_dir.display()
+                ),
+                Some(true),
+            ),
+            Err(StackError::NotSetUp { .. }) => ("no stack is set up there".to_owned(), Some(false)),
+            Err(_) => (
+                "it could not be asked whether a stack goes on there".to_owned(),
+                None,
+            ),
+        };
+        Ok(Outcome::done(
+            format!("{name} is not registered any more; {what}"),
+            json!({ "removed": name, "stack_goes_on": still_there }),
+        ))
+    })
+}
