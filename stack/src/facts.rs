@@ -55,6 +55,8 @@ pub struct Facts {
     /// Socket of containerd on the host, when the engine keeps its images in containerd's store (storage driver `overlayfs`, as a new
     /// Docker 29 does) and the socket is there: cAdvisor knows no container's name without it. `None` with the older store.
     pub containerd_socket: Option<PathBuf>,
+    /// The engine is a manager of a swarm: it knows of the services of all nodes.
+    pub is_swarm_manager: bool,
     /// The mount of `/` is shared or a slave: the engine refuses `rslave` mounts of it otherwise.
     pub root_is_shared: bool,
     /// `/dev/kmsg` is there.

@@ -188,6 +188,7 @@ pub(crate) async fn facts(
         secrets: kept_secrets(observed)?,
         docker_root: about.root.clone(),
         docker_socket: engine.socket().to_owned(),
+        is_swarm_manager: about.is_swarm_manager,
         containerd_socket: containerd_socket(place, &about.image_store).await,
         root_is_shared: place.root_is_shared().await,
         has_kmsg: place.exists(Path::new("/dev/kmsg")).await,

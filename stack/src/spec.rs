@@ -33,6 +33,7 @@
 //!
 //! No password is in a command, an environment variable or a label: `docker inspect` shows none.
 
+mod apps;
 mod config;
 mod containers;
 mod files;

@@ -64,6 +64,7 @@ fn facts(base_dir: &Path) -> Facts {
         docker_root: "/var/lib/docker".into(),
         docker_socket: "/var/run/docker.sock".into(),
         containerd_socket: None,
+        is_swarm_manager: false,
         root_is_shared: true,
         has_kmsg: true,
         has_dev_disk: true,
@@ -218,7 +219,9 @@ fn promtool_and_amtool_take_what_comes_out_of_every_set_of_optional_components()
                 options.ports.insert(*component, 9999);
             }
         }
-        write(&desired(&options, &facts(dir.path())), dir.path());
+        let mut facts = facts(dir.path());
+        facts.is_swarm_manager = with.len() % 2 == 0;
+        write(&desired(&options, &facts), dir.path());
         let config = dir.path().join("prometheus.yml");
         let check = |file: &str, what: &str| {
             let path = dir.path().join(file);

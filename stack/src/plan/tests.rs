@@ -47,6 +47,7 @@ fn facts(round: u8) -> Facts {
         docker_root: "/var/lib/docker".into(),
         docker_socket: "/var/run/docker.sock".into(),
         containerd_socket: None,
+        is_swarm_manager: false,
         root_is_shared: true,
         has_kmsg: true,
         has_dev_disk: true,

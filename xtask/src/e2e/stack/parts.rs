@@ -1,6 +1,7 @@
 //! The optional components at work: an alert that fires reaches a receiver, a pushed metric is asked for, containers that ask for it are
 //! scraped; and their life: taken in, left out, taken in again with their data.
 
+mod apps;
 mod dashboards;
 
 use std::fs;
@@ -12,7 +13,6 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use super::{ALL_CONTAINERS, OPTIONAL, Outcome, Rig, docker, promtool, wait, with_whole_rig};
-use crate::docker::shop::compose_labels;
 use crate::docker::{IMAGE, Mounts};
 use crate::http::clip;
 use crate::shell;
@@ -35,9 +35,16 @@ const STEPS: &[Step] = &[
         wrong_route,
     ),
     ("a pushed metric is there, and after a restart too", push),
-    ("containers that ask for it are scraped, each once", discovery),
-    ("a network that Prometheus joins is in its reach", network),
+    (
+        "containers that ask for it are scraped, each once",
+        apps::discovery,
+    ),
+    ("a network that Prometheus joins is in its reach", apps::network),
     ("every query of our dashboards has data", dashboards::filled),
+    (
+        "services of a swarm that ask for it are scraped, each task once",
+        apps::swarm,
+    ),
     ("the proxy lets nothing through but what discovery asks", proxy),
     (
         "they go, their data stays, and they come back with it",
@@ -310,119 +317,6 @@ fn push(rig: &Rig) -> Result<()> {
     match metrics.text().contains("backup_bytes{") {
         true => Ok(()),
         false => bail!("after a restart it is gone: {}", clip(&metrics.text())),
-    }
-}
-
-/// The targets of the job: labels, health, error.
-fn app_targets(rig: &Rig) -> Result<Vec<(Value, String, String)>> {
-    let password = rig.password("prometheus")?;
-    let path = "/api/v1/targets?state=active&scrapePool=apps";
-    let json = rig
-        .http("127.0.0.1:9090", "GET", path, Some(&password), b"")?
-        .json()?;
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let targets = json["data"]["activeTargets"]
-        .as_array()
-        .cloned()
-        .unwrap_or_default();
-    Ok(targets
-        .into_iter()
-        .filter(|target| target["scrapePool"] == "apps")
-        .map(|target| {
-            let (health, error) = (text(&target["health"]), text(&target["lastError"]));
-            (target["labels"].clone(), health, error)
-        })
-        .collect())
-}
-
-fn discovery(rig: &Rig) -> Result<()> {
-    // Any program with metrics does for an application.
-    let image = docker::stack::name("node-exporter")?;
-    let platform = "--network=dokploy-network";
-    let scrape = "--label=prometheus.io/scrape=true";
-    let shop = compose_labels("shop", "api");
-    let mut flags: Vec<&str> = shop.iter().map(String::as_str).collect();
-    // Two ports, two networks, and still one target.
-    flags.extend([
-        platform,
-        scrape,
-        "--label=prometheus.io/port=7001",
-        "--label=prometheus.io/path=/own/metrics",
-        "--expose=7001",
-        "--expose=7002",
-        "--publish=127.0.0.1:7003:7002",
-    ]);
-    let words = ["--web.listen-address=:7001", "--web.telemetry-path=/own/metrics"];
-    rig.docker.run("shop-api-1", &flags, image, &words)?;
-    rig.docker
-        .cli(&["network", "connect", "elsewhere", "shop-api-1"])?;
-    let silent = [platform, "--label=prometheus.io/port=7001"];
-    rig.docker.run("silent", &silent, image, &words)?;
-    let refusing = [platform, "--label=prometheus.io/scrape=false"];
-    rig.docker.run("refusing", &refusing, image, &words)?;
-    let host = ["--network=host", scrape, "--label=prometheus.io/port=7005"];
-    rig.docker
-        .run("on-the-host", &host, image, &["--web.listen-address=:7005"])?;
-    let far = ["--network=elsewhere", scrape, "--label=prometheus.io/port=7001"];
-    rig.docker
-        .run("far", &far, image, &["--web.listen-address=:7001"])?;
-
-    wait("three containers that ask for it are targets", || {
-        let targets = app_targets(rig)?;
-        Ok(targets.len() == 3 && targets.iter().all(|(_, health, _)| health != "unknown"))
-    })
-    .with_context(|| format!("{:?}", app_targets(rig)))?;
-    let targets = app_targets(rig)?;
-    for (instance, app, project, health) in [
-        ("shop-api-1:7001", "shop-api", Some("shop"), "up"),
-        ("on-the-host:7005", "on-the-host", None, "up"),
-        ("far:7001", "far", None, "down"),
-    ] {
-        let of: Vec<_> = targets
-            .iter()
-            .filter(|(labels, ..)| labels["instance"] == instance)
-            .collect();
-        let [(labels, is, error)] = of.as_slice() else {
-            bail!("one target {instance} is wanted: {targets:?}");
-        };
-        if labels["app"] != app || labels["project"].as_str() != project || is != health {
-            bail!("{instance} is {is} ({error}) with {labels}");
-        }
-    }
-    rig.wait_for("node_load1{job=\"apps\",app=\"shop-api\",project=\"shop\"}")?;
-    // What cannot be reached is said, with what to do.
-    rig.run("check", &[])?.expect(0, &["far:7001", "network"])?;
-    rig.docker
-        .cli(&["rm", "--force", "silent", "refusing", "on-the-host"])?;
-    wait("what is gone is no target any more", || {
-        Ok(app_targets(rig)?.len() == 2)
-    })
-}
-
-fn network(rig: &Rig) -> Result<()> {
-    rig.run("setup", &["--network", "nowhere"])?
-        .expect(1, &["--network nowhere", "docker network ls"])?;
-    rig.done("setup", &["--network", "elsewhere"])?;
-    wait(
-        "what was out of reach is up, and the other still one target",
-        || {
-            let targets = app_targets(rig)?;
-            Ok(targets.len() == 2 && targets.iter().all(|(_, health, _)| health == "up"))
-        },
-    )
-    .with_context(|| format!("{:?}", app_targets(rig)))?;
-    let steps = rig.plan(&[])?;
-    if !steps.is_empty() {
-        bail!("a second setup would still do something: {steps:?}");
-    }
-    rig.docker.cli(&["rm", "--force", "far"])?;
-    rig.done("setup", &["--without-network", "elsewhere"])?;
-    let networks = rig
-        .docker
-        .inspect("masthead-prometheus", "json .NetworkSettings.Networks")?;
-    match networks.contains("elsewhere") {
-        true => bail!("Prometheus did not leave: {networks}"),
-        false => Ok(()),
     }
 }
 
