@@ -1,7 +1,11 @@
-//! Remote hosts: engines in network namespaces of their own, each with its own sshd, and one more namespace from which commands are
-//! given. Between them are virtual cables; nothing of the machine's own network is touched.
+//! Remote hosts: machines of their own as far as namespaces go (`machine.rs`), each with its engine, its sshd and its users, and one more
+//! machine from which commands are given. Between them are virtual cables; nothing of this machine's own network is touched.
+//!
+//! The machine of the commands has its own `/etc`, home and known hosts, and sees nothing of what lies on the hosts: a file that is read
+//! or written here instead of there does not go unnoticed.
 
 use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -10,22 +14,44 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use super::broken_off::Running;
-use super::refused::signal;
 use super::{Outcome, Over, Ran, Rig, life, ran, wait};
-use crate::docker::{self, Mounts};
-use crate::server::TempDir;
+use crate::docker::Docker;
+use crate::machine::{Machine, User};
 use crate::shell;
 
 const SSHD: &str = "/usr/sbin/sshd";
 /// A user of the remote hosts who is neither root nor in Docker's group.
 const PLAIN: &str = "plain";
+/// One who is in Docker's group and may become root.
+const ADMIN: &str = "admin";
+/// One who is in Docker's group and may not.
+const DEVELOPER: &str = "developer";
+const USERS: &[User] = &[
+    User {
+        name: PLAIN,
+        id: 54_321,
+        has_docker: false,
+        has_sudo: false,
+    },
+    User {
+        name: ADMIN,
+        id: 54_322,
+        has_docker: true,
+        has_sudo: true,
+    },
+    User {
+        name: DEVELOPER,
+        id: 54_323,
+        has_docker: true,
+        has_sudo: false,
+    },
+];
 /// Longer than a connection that is dead takes to be noticed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Where commands are given, with the files of whoever gives them.
+/// Where commands are given.
 struct Operator {
-    namespace: Child,
-    folder: TempDir,
+    machine: Machine,
 }
 
 /// A remote host.
@@ -33,30 +59,55 @@ struct Host {
     rig: Rig,
     /// Its address; ours is the one before it.
     address: String,
+    /// The same in IPv6.
+    address_v6: String,
     /// Its interface on our side.
     cable: String,
     sshd: Option<Child>,
+    /// After the engine that stands on it.
+    machine: Machine,
 }
 
-/// The stack's whole life, as the local case has it, with every command over SSH.
+/// The stack's whole life, as the local case has it, with every command over SSH. The user is no root, and nothing is said of where things are:
+/// the engine's socket, the key and the base directory are those that are looked for.
 pub(in super::super) fn life() -> Result<Outcome> {
     with_hosts(&["one"], |operator, hosts| {
         let [host] = hosts else {
             bail!("one host is wanted")
         };
-        operator
-            .add(host, "user", &["--accept-new-host-key"])?
-            .expect(0, &["registered one"])?;
-        life::live(&host.rig)
+        let address = format!("{ADMIN}@{}", host.address);
+        let mut add = host.rig.command(&["server", "add", "one", &address]);
+        ran(add.arg("--accept-new-host-key"))?.expect(0, &["registered one"])?;
+        if let Some(over) = &mut host.rig.over {
+            over.base = host.machine.etc("masthead/prometheus");
+        }
+        life::live(&host.rig)?;
+        nothing_here(operator)
     })
+}
+
+/// The list of servers is all that there is of ours where commands are given, and nobody else's to read.
+fn nothing_here(operator: &Operator) -> Result<()> {
+    let folder = operator.machine.etc("masthead");
+    for entry in fs::read_dir(&folder)?.flatten() {
+        let (name, mode) = (entry.file_name(), entry.metadata()?.mode() & 0o777);
+        if !name.to_string_lossy().starts_with("servers.") || mode != 0o600 {
+            bail!("{name:?} with mode {mode:o} is where commands are given");
+        }
+    }
+    Ok(())
 }
 
 type Step = (&'static str, fn(&Operator, &mut Host, &mut Host) -> Result<()>);
 
 const STEPS: &[Step] = &[
-    ("keys that are unknown or wrong, and a user without rights", keys),
+    ("keys that are unknown or wrong", keys),
+    ("users without rights", rights),
+    ("a server that forbids what is needed", forbidden),
+    ("both are registered and tested", registered),
     ("both at once", both),
     ("from outside, nothing answers but sshd", outside),
+    ("IPv6, a jump host, an agent", ways_in),
     (
         "a setup whose connection is cut is finished by the next",
         cut_in_setup,
@@ -78,28 +129,36 @@ pub(in super::super) fn faults() -> Result<Outcome> {
             step(operator, one, two).with_context(|| (*name).to_owned())?;
             println!("     ok   {name} ({:.1} s)", began.elapsed().as_secs_f64());
         }
-        Ok(())
+        nothing_here(operator)
     })
 }
 
 fn with_hosts(names: &[&str], case: impl FnOnce(&Operator, &mut [Host]) -> Result<()>) -> Result<Outcome> {
-    if let Err(why) = shell::obtain(&[SSHD], "openssh-server") {
-        return Ok(Outcome::Missing(why));
+    for (program, package) in [
+        (SSHD, "openssh-server"),
+        ("ssh-agent", "openssh-client"),
+        ("ip", "iproute2"),
+        ("sudo", "sudo"),
+    ] {
+        if let Err(why) = shell::obtain(&[program], package) {
+            return Ok(Outcome::Missing(why));
+        }
     }
-    if let Err(why) = shell::obtain(&["ip"], "iproute2") {
-        return Ok(Outcome::Missing(why));
-    }
-    let mut rigs = Vec::new();
-    for _ in names {
-        match Rig::new(Mounts::Machine) {
-            Ok(rig) => rigs.push(rig),
+    let mut parts = Vec::new();
+    for name in names {
+        let part = Machine::new(&format!("host-{name}"), USERS).and_then(|machine| {
+            let rig = Docker::start_on(&machine).and_then(Rig::of)?;
+            Ok((rig, machine))
+        });
+        match part {
+            Ok(part) => parts.push(part),
             Err(why) => return Ok(Outcome::Missing(why)),
         }
     }
     let operator = Operator::new()?;
     let mut hosts = Vec::new();
-    for (at, (rig, name)) in rigs.into_iter().zip(names).enumerate() {
-        hosts.push(Host::new(rig, &operator, at, name)?);
+    for (at, ((rig, machine), name)) in parts.into_iter().zip(names).enumerate() {
+        hosts.push(Host::new(rig, machine, &operator, at, name)?);
     }
     case(&operator, &mut hosts).map(|()| Outcome::Passed)
 }
@@ -107,30 +166,22 @@ fn with_hosts(names: &[&str], case: impl FnOnce(&Operator, &mut [Host]) -> Resul
 impl Operator {
     fn new() -> Result<Self> {
         let operator = Self {
-            namespace: docker::new_namespace()?,
-            folder: TempDir::new("operator")?,
+            machine: Machine::new("operator", &[])?,
         };
-        for key in ["user", "stranger"] {
-            new_key(&operator.file(key))?;
+        // The first is one that `ssh` finds by itself.
+        for key in ["id_ed25519", "stranger", "carried"] {
+            new_key(&operator.key(key))?;
         }
-        let known = format!(
-            "UserKnownHostsFile {}\nGlobalKnownHostsFile /dev/null\n",
-            operator.file("known_hosts").display()
-        );
-        fs::write(operator.file("ssh_config"), known)?;
         Ok(operator)
     }
 
-    fn file(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+    fn key(&self, name: &str) -> PathBuf {
+        self.machine.home("root").join(".ssh").join(name)
     }
 
-    /// A program in the operator's network.
+    /// A program where commands are given.
     fn inside(&self, program: &str) -> Command {
-        let mut command = Command::new("nsenter");
-        command.arg(format!("--net=/proc/{}/ns/net", self.namespace.id()));
-        command.arg(program);
-        command
+        self.machine.command(program)
     }
 
     /// `masthead server add` of a host, with one of the operator's keys.
@@ -139,13 +190,17 @@ impl Operator {
     }
 
     fn add_as(&self, host: &Host, user: &str, key: &str, args: &[&str]) -> Result<Ran> {
-        let address = format!("{user}@{}", host.address);
-        let (key, base) = (self.file(key), host.rig.base());
-        let socket = host.rig.docker.socket();
-        let mut command = host.rig.command(&["server", "add", &host.name()?, &address]);
-        command.arg("--identity").arg(key).arg("--base-dir").arg(base);
-        command.arg("--docker-socket").arg(socket).args(args);
-        ran(&mut command)
+        ran(&mut self.adding(host, &format!("{user}@{}", host.address), key, args)?)
+    }
+
+    /// The command that registers a host, with all that can be said of where things are.
+    fn adding(&self, host: &Host, address: &str, key: &str, args: &[&str]) -> Result<Command> {
+        let mut command = host.rig.command(&["server", "add", &host.name()?, address]);
+        command.arg("--identity").arg(self.key(key));
+        command.arg("--base-dir").arg(host.rig.base());
+        command.arg("--docker-socket").arg(host.rig.docker.socket());
+        command.args(args);
+        Ok(command)
     }
 
     fn forget(&self, host: &Host) -> Result<()> {
@@ -153,49 +208,43 @@ impl Operator {
     }
 }
 
-impl Drop for Operator {
-    fn drop(&mut self) {
-        let _killed = self.namespace.kill();
-        let _reaped = self.namespace.wait();
-    }
-}
-
 impl Host {
-    fn new(mut rig: Rig, operator: &Operator, at: usize, name: &str) -> Result<Self> {
+    fn new(mut rig: Rig, machine: Machine, operator: &Operator, at: usize, name: &str) -> Result<Self> {
         let cable = format!("cable{at}");
-        let (ours, theirs) = (format!("10.201.{at}.1/30"), format!("10.201.{at}.2/30"));
-        let ip =
-            |program: &mut Command, words: &[&str]| shell::output(program.arg("ip").args(words)).map(drop);
-        let theirs_in = rig.docker.namespace().to_string();
-        let words = [
-            "link", "add", &cable, "type", "veth", "peer", "name", "up0", "netns", &theirs_in,
-        ];
-        // busybox cannot make cables.
-        shell::output(operator.inside("ip").args(words))?;
-        ip(
-            &mut operator.inside("busybox"),
-            &["addr", "add", &ours, "dev", &cable],
-        )?;
-        ip(&mut operator.inside("busybox"), &["link", "set", &cable, "up"])?;
-        ip(
-            &mut rig.docker.inside("busybox"),
-            &["addr", "add", &theirs, "dev", "up0"],
-        )?;
-        ip(&mut rig.docker.inside("busybox"), &["link", "set", "up0", "up"])?;
+        let (address, address_v6) = (format!("10.201.{at}.2"), format!("fd00:201:{at}::2"));
+        let theirs = machine.id().to_string();
+        let script = "set -e
+ip link add \"$1\" type veth peer name up0 netns \"$2\"
+ip addr add \"$3\" dev \"$1\"
+ip addr add \"$4\" dev \"$1\" nodad
+ip link set \"$1\" up";
+        let (ours, ours_v6) = (format!("10.201.{at}.1/30"), format!("fd00:201:{at}::1/64"));
+        let words = ["-c", script, "cable", &cable, &theirs, &ours, &ours_v6];
+        shell::output(operator.inside("sh").args(words))?;
+        let script =
+            "set -e; ip addr add \"$1/30\" dev up0; ip addr add \"$2/64\" dev up0 nodad; ip link set up0 up";
+        let words = ["-c", script, "cable", &address, &address_v6];
+        shell::output(machine.command("sh").args(words))?;
+        for folder in [rig.folder.path(), rig.docker.folder()] {
+            operator.machine.hide(folder)?;
+        }
         rig.over = Some(Over {
-            operator: operator.namespace.id(),
-            servers: operator.file("servers.json"),
-            ssh_config: operator.file("ssh_config"),
+            operator: operator.machine.entry(),
+            home: operator.machine.home("root"),
             name: name.to_owned(),
+            base: rig.folder.path().join("base"),
         });
         let mut host = Self {
             rig,
-            address: format!("10.201.{at}.2"),
+            address,
+            address_v6,
             cable,
             sshd: None,
+            machine,
         };
-        host.configure(operator)?;
-        host.start(operator)?;
+        host.let_in(operator)?;
+        new_key(&host.key())?;
+        host.start(operator, "")?;
         Ok(host)
     }
 
@@ -204,43 +253,38 @@ impl Host {
         Ok(over.name.clone())
     }
 
-    fn file(&self, name: &str) -> PathBuf {
-        self.rig.folder.path().join(name)
+    /// The key by which it is known.
+    fn key(&self) -> PathBuf {
+        self.machine.etc("ssh/ssh_host_ed25519_key")
     }
 
-    /// Settings, keys and users of its sshd.
-    fn configure(&self, operator: &Operator) -> Result<()> {
-        fs::create_dir_all("/run/sshd")?;
-        new_key(&self.file("host"))?;
-        fs::copy(operator.file("user.pub"), self.file("authorized_keys"))?;
-        let config = format!(
-            "Port 22\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\nStrictModes no\nUsePAM no\nPasswordAuthentication no\n\
-             KbdInteractiveAuthentication no\nPermitRootLogin yes\n",
-            self.file("host").display(),
-            self.file("authorized_keys").display(),
-        );
-        fs::write(self.file("sshd_config"), config)?;
-        for (file, line) in [
-            ("passwd", format!("{PLAIN}:x:54321:54321::/:/bin/sh\n")),
-            ("shadow", format!("{PLAIN}:*:19000::::::\n")),
-        ] {
-            let text = fs::read_to_string(Path::new("/etc").join(file))?;
-            // Whatever this machine's root has in its start files is not what is measured here.
-            fs::write(self.file(file), text.replace("/bin/bash", "/bin/sh") + &line)?;
+    /// Every user is reached with two of the operator's keys.
+    fn let_in(&self, operator: &Operator) -> Result<()> {
+        let mut keys = String::new();
+        for key in ["id_ed25519.pub", "carried.pub"] {
+            keys.push_str(&fs::read_to_string(operator.key(key))?);
+        }
+        let users = USERS.iter().map(|user| (user.name, user.id));
+        for (user, id) in users.chain([("root", 0)]) {
+            let path = self.machine.home(user).join(".ssh/authorized_keys");
+            fs::write(&path, &keys)?;
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+            chown(&path, Some(id), Some(id))?;
         }
         Ok(())
     }
 
-    fn start(&mut self, operator: &Operator) -> Result<()> {
-        // Its users are seen by it alone.
-        let script = "mount --bind \"$1/passwd\" /etc/passwd && mount --bind \"$1/shadow\" /etc/shadow && exec \"$2\" -D -f \"$1/sshd_config\"";
-        let sshd = self
-            .rig
-            .docker
-            .inside("unshare")
-            .args(["--mount", "--propagation", "private", "sh", "-c", script, "sshd"])
-            .arg(self.rig.folder.path())
-            .arg(SSHD)
+    /// Starts its sshd, with these settings before the others.
+    fn start(&mut self, operator: &Operator, settings: &str) -> Result<()> {
+        let config = format!(
+            "{settings}\nPort 22\nHostKey /etc/ssh/ssh_host_ed25519_key\nPidFile none\nUsePAM no\nPasswordAuthentication no\n\
+             KbdInteractiveAuthentication no\nPermitRootLogin prohibit-password\n"
+        );
+        fs::write(self.machine.etc("ssh/sshd_config"), config)?;
+        let sshd = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "nsenter"])
+            .args(self.machine.entry())
+            .args([SSHD, "-D"])
             .stderr(Stdio::null())
             .spawn()
             .context("cannot start sshd")?;
@@ -250,39 +294,32 @@ impl Host {
 
     /// Ends every connection; the daemon goes on listening.
     fn cut(&self) -> Result<()> {
-        let Some(sshd) = &self.sshd else { return Ok(()) };
-        let parent = sshd.id().to_string();
-        let children = Command::new("pgrep").args(["--parent", &parent]).output()?;
-        for pid in String::from_utf8_lossy(&children.stdout).split_whitespace() {
-            // One that ended meanwhile is cut too.
-            let _gone = signal(pid.parse()?, "KILL");
-        }
-        Ok(())
+        self.machine.end("sshd", self.sshd.as_ref().map(Child::id))
     }
 
     fn stop(&mut self) -> Result<()> {
         if let Some(mut sshd) = self.sshd.take() {
-            let parent = sshd.id().to_string();
-            let children = Command::new("pgrep").args(["--parent", &parent]).output()?;
             sshd.kill()?;
             sshd.wait()?;
-            for pid in String::from_utf8_lossy(&children.stdout).split_whitespace() {
-                let _gone = signal(pid.parse()?, "KILL");
-            }
         }
-        Ok(())
+        self.machine.end("sshd", None)
     }
 
     /// Does a port of it take connections from where the commands are given?
     fn answers(&self, operator: &Operator, port: u16) -> Result<bool> {
-        let status = operator
-            .inside("busybox")
-            .args(["nc", "-w", "2", &self.address, &port.to_string(), "-e", "true"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()?;
-        Ok(status.success())
+        for address in [&self.address, &self.address_v6] {
+            let status = operator
+                .inside("busybox")
+                .args(["nc", "-w", "2", address, &port.to_string(), "-e", "true"])
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .status()?;
+            if status.success() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn run(&self, name: &str, args: &[&str]) -> Result<Ran> {
@@ -311,8 +348,9 @@ fn new_key(path: &Path) -> Result<()> {
     .map(drop)
 }
 
-fn keys(operator: &Operator, one: &mut Host, two: &mut Host) -> Result<()> {
-    operator.add(one, "user", &[])?.expect(
+fn keys(operator: &Operator, one: &mut Host, _: &mut Host) -> Result<()> {
+    let key = "id_ed25519";
+    operator.add(one, key, &[])?.expect(
         7,
         &[
             "host key is not known",
@@ -327,17 +365,52 @@ fn keys(operator: &Operator, one: &mut Host, two: &mut Host) -> Result<()> {
     let mut nowhere = one
         .rig
         .command(&["server", "add", "nowhere", "root@10.201.0.2:2200"]);
-    ran(&mut nowhere)?.expect(7, &["Connection refused", "is sshd running"])?;
+    ran(&mut nowhere)?.expect(7, &["Connection refused", "is sshd running"])
+}
+
+fn rights(operator: &Operator, one: &mut Host, _: &mut Host) -> Result<()> {
+    let key = "id_ed25519";
     operator
-        .add_as(one, PLAIN, "user", &[])?
+        .add_as(one, PLAIN, key, &[])?
         .expect(0, &["may not open it", "usermod -aG docker", "registered one"])?;
     one.run("setup", &["--pull", "never"])?
         .expect(6, &["may not open it", "usermod -aG docker"])?;
     operator.forget(one)?;
+    // Docker's group is not enough for files that belong to others.
+    operator
+        .add_as(one, DEVELOPER, key, &[])?
+        .expect(0, &["sudo", "registered one"])?;
+    one.run("setup", &["--pull", "never"])?
+        .expect(1, &["sudo", "NOPASSWD"])?;
+    if one.rig.base().exists() || !one.rig.leftovers()?.is_empty() {
+        bail!("a setup without rights has made something");
+    }
+    operator.forget(one)
+}
+
+fn forbidden(operator: &Operator, one: &mut Host, _: &mut Host) -> Result<()> {
+    operator.add(one, "id_ed25519", &[])?.expect(0, &[])?;
+    for (settings, said) in [
+        ("AllowStreamLocalForwarding no", "AllowStreamLocalForwarding"),
+        ("ForceCommand echo go away", "forced command"),
+    ] {
+        one.stop()?;
+        one.start(operator, settings)?;
+        let ran = one.run("status", &[])?;
+        if ran.code == Some(0) || !ran.text().contains(said) {
+            bail!("{settings}: {said:?} is wanted: {ran:?}");
+        }
+    }
+    one.stop()?;
+    one.start(operator, "")?;
+    operator.forget(one)
+}
+
+fn registered(operator: &Operator, one: &mut Host, two: &mut Host) -> Result<()> {
     for host in [&*one, &*two] {
         let name = host.name()?;
         operator
-            .add(host, "user", &["--accept-new-host-key"])?
+            .add(host, "id_ed25519", &["--accept-new-host-key"])?
             .expect(0, &[&format!("registered {name}")])?;
         let mut test = host.rig.command(&["server", "test", &name, "--json"]);
         let ran = ran(&mut test)?;
@@ -411,6 +484,84 @@ fn outside(operator: &Operator, one: &mut Host, two: &mut Host) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The ways that are `ssh`'s own: an address in IPv6, an alias whose way leads through another host, a key that lies in the agent alone.
+fn ways_in(operator: &Operator, one: &mut Host, _: &mut Host) -> Result<()> {
+    let name = one.name()?;
+    let asked = |host: &Host| host.query()?.expect(0, &["\"3\""]);
+    operator.forget(one)?;
+    let address = format!("root@[{}]:22", one.address_v6);
+    ran(&mut operator.adding(one, &address, "id_ed25519", &["--accept-new-host-key"])?)?
+        .expect(0, &["registered one"])?;
+    asked(one).context(address)?;
+    operator.forget(one)?;
+    // To us 127.0.0.1 answers nobody; behind the jump it is the host itself.
+    let config = format!(
+        "Host behind\n    HostName 127.0.0.1\n    User {ADMIN}\n    ProxyJump root@{}\n",
+        one.address
+    );
+    let file = operator.key("config");
+    fs::write(&file, config)?;
+    ran(&mut operator.adding(one, "behind", "id_ed25519", &["--accept-new-host-key"])?)?
+        .expect(0, &["registered one"])?;
+    asked(one).context("a jump host")?;
+    one.rig.is_settled()?;
+    operator.forget(one)?;
+    fs::remove_file(file)?;
+    let agent = Agent::new(operator)?;
+    let mut add = one
+        .rig
+        .command(&["server", "add", &name, &format!("root@{}", one.address)]);
+    add.arg("--base-dir").arg(one.rig.base());
+    // Those that `ssh` finds by itself are not there for as long as this takes.
+    let (own, away) = (operator.key("id_ed25519"), operator.key("away"));
+    fs::rename(&own, &away)?;
+    let added = ran(add.env("SSH_AUTH_SOCK", &agent.socket));
+    let mut query = one.rig.command(&["query", "sum(up)", "--server", &name]);
+    let with = ran(query.env("SSH_AUTH_SOCK", &agent.socket));
+    let without = one.query();
+    fs::rename(&away, &own)?;
+    added?.expect(0, &["registered one"]).context("an agent")?;
+    with?.expect(0, &[]).context("an agent")?;
+    without?.expect(7, &["Permission denied"])?;
+    operator.forget(one)?;
+    operator.add(one, "id_ed25519", &[])?.expect(0, &[])
+}
+
+/// An agent that has a key which lies nowhere else.
+struct Agent {
+    child: Child,
+    socket: PathBuf,
+}
+
+impl Agent {
+    fn new(operator: &Operator) -> Result<Self> {
+        let socket = operator.machine.file("agent");
+        let child = operator
+            .inside("ssh-agent")
+            .arg("-D")
+            .arg("-a")
+            .arg(&socket)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .context("cannot start ssh-agent")?;
+        let agent = Self { child, socket };
+        wait("the agent is there", || Ok(agent.socket.exists()))?;
+        let key = operator.key("carried");
+        let mut add = operator.inside("ssh-add");
+        shell::output(add.arg("-q").arg(&key).env("SSH_AUTH_SOCK", &agent.socket))?;
+        fs::remove_file(key)?;
+        Ok(agent)
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _killed = self.child.kill();
+        let _reaped = self.child.wait();
+    }
 }
 
 fn cut_in_setup(_: &Operator, _: &mut Host, two: &mut Host) -> Result<()> {
@@ -494,15 +645,15 @@ fn one_dead(operator: &Operator, one: &mut Host, two: &mut Host) -> Result<()> {
     ran(&mut one.rig.command(&["server", "list"]))?.expect(3, &["OUT OF REACH", "set up under"])?;
     two.query()?
         .expect(7, &["connecting to server two", "is sshd running"])?;
-    two.start(operator)?;
+    two.start(operator, "")?;
     all(one, "status", &[])?.expect(0, &["one:", "two:"])?;
     two.query()?.expect(0, &["\"3\""])
 }
 
 fn changed_key(operator: &Operator, one: &mut Host, _: &mut Host) -> Result<()> {
     one.stop()?;
-    new_key(&one.file("host"))?;
-    one.start(operator)?;
+    new_key(&one.key())?;
+    one.start(operator, "")?;
     for args in [&[][..], &["--accept-new-host-key"]] {
         one.run("status", args)?
             .expect(7, &["has CHANGED", "ssh-keygen -R"])?;
