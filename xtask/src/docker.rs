@@ -90,6 +90,11 @@ impl Docker {
         self.folder.path().join("docker.sock")
     }
 
+    /// The process that keeps its network namespace.
+    pub(crate) fn namespace(&self) -> u32 {
+        self.namespace.id()
+    }
+
     /// A program that speaks to this engine.
     pub(crate) fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
@@ -295,7 +300,7 @@ fn require() -> Result<()> {
 }
 
 /// A process that does nothing but keep a network namespace of its own. It ends when we do.
-fn new_namespace() -> Result<Child> {
+pub(crate) fn new_namespace() -> Result<Child> {
     let mut child =
         quiet(Command::new("setpriv").args(["--pdeathsig", "KILL", "unshare", "--net", "busybox"]))
             .args(["sleep", "1000000"])

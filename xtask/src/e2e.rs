@@ -216,6 +216,10 @@ const CASES: &[Case] = &[
         name: "nobody reaches a stack without its password",
         run: stack::reach::everywhere,
     },
+    Case {
+        name: "a stack on a remote host is set up, asked, changed, mended and removed over SSH",
+        run: stack::remote::life::story,
+    },
 ];
 
 /// The chore: `e2e [--debug] [TEXT]` builds the binary and runs the cases whose name has TEXT in it; `--debug` takes the debug

@@ -7,6 +7,7 @@ pub(super) mod broken_off;
 pub(super) mod life;
 pub(super) mod reach;
 pub(super) mod refused;
+pub(super) mod remote;
 mod world;
 
 use std::fs;

@@ -1,7 +1,7 @@
 //! A setup that is broken off: by Ctrl-C, by a kill, by the engine's end, by another setup. The next run finishes it.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -25,7 +25,7 @@ pub(in super::super) fn story() -> Result<Outcome> {
 }
 
 /// A setup that runs, with its progress.
-struct Running {
+pub(super) struct Running {
     child: Child,
     lines: std::sync::mpsc::Receiver<String>,
     said: Vec<String>,
@@ -33,15 +33,17 @@ struct Running {
 
 impl Running {
     fn new(rig: &Rig, args: &[&str]) -> Result<Self> {
-        let mut child = rig
-            .stack(
-                "setup",
-                &[&["--pull", "never", "--scrape-interval", "1s"], args].concat(),
-            )
+        let quick = ["--pull", "never", "--scrape-interval", "1s"];
+        Self::of(&mut rig.stack("setup", &[&quick, args].concat()))
+    }
+
+    /// Starts a command whose progress is of interest.
+    pub(super) fn of(command: &mut Command) -> Result<Self> {
+        let mut child = command
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
-            .context("cannot start masthead setup")?;
+            .context("cannot start masthead")?;
         let err = child.stderr.take().context("no standard error")?;
         let (sender, lines) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
@@ -59,7 +61,7 @@ impl Running {
     }
 
     /// Waits until a line of its progress has this in it; false when it ended before.
-    fn reaches(&mut self, word: &str) -> bool {
+    pub(super) fn reaches(&mut self, word: &str) -> bool {
         while let Ok(line) = self.lines.recv_timeout(LIMIT) {
             self.said.push(line);
             if self.said.last().is_some_and(|line| line.contains(word)) {
@@ -70,7 +72,7 @@ impl Running {
     }
 
     /// Waits for its end; gives how it ended and all that it said.
-    fn end(mut self) -> Result<(ExitStatus, String)> {
+    pub(super) fn end(mut self) -> Result<(ExitStatus, String)> {
         let began = Instant::now();
         let status = loop {
             if let Some(status) = self.child.try_wait()? {

@@ -354,7 +354,7 @@ fn upstream(rig: &Rig) -> Result<()> {
     }
 }
 
-fn memory_total() -> Result<f64> {
+pub(super) fn memory_total() -> Result<f64> {
     let meminfo = fs::read_to_string("/proc/meminfo")?;
     let kib: f64 = meminfo
         .lines()
