@@ -2,8 +2,7 @@
 //!
 //! The operator has a namespace too, so nothing of the machine's network is touched and no address of it can collide. A host has a
 //! Docker Engine and an `sshd` of its own, in its namespace. `sshd` is the first process of a process namespace: whatever way it ends,
-//! its sessions and what they run end with it. What it sees beyond the files of the machine is its own: `/run`, with the engine's
-//! socket at its usual place, and users.
+//! its sessions and what they run end with it. It sees the machine's files, but for `/run` and the list of users, which are its own.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -187,8 +186,7 @@ impl Host {
     pub(crate) fn start_sshd(&mut self) -> Result<()> {
         let script = format!(
             "mount -t proc proc /proc && mount -t tmpfs -o mode=755 tmpfs /run && mkdir -m 755 /run/sshd && \
-             ln -s {socket} /run/docker.sock && mount --bind {passwd} /etc/passwd && exec {SSHD} -D -e -f {config}",
-            socket = self.docker.socket().display(),
+             mount --bind {passwd} /etc/passwd && exec {SSHD} -D -e -f {config}",
             passwd = self.path("passwd").display(),
             config = self.path("config").display(),
         );

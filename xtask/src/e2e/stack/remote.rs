@@ -93,6 +93,8 @@ impl Remote {
             path(self.operator.path(key)),
             "--base-dir".to_owned(),
             path(host.base()),
+            "--docker-socket".to_owned(),
+            path(host.docker.socket()),
         ]
         .into()
     }
