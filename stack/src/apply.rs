@@ -39,16 +39,16 @@ pub(crate) async fn apply(site: &Site<'_>, steps: &[Step], events: OnEvent<'_>) 
             of,
             step: text.clone(),
         });
-        site.carry_out(step, events)
-            .await
-            .map_err(|source| StackError::Step {
+        if let Err(source) = site.carry_out(step, events).await {
+            return Err(StackError::Step {
                 at,
                 of,
                 step: text.clone(),
                 done: texts.iter().take(index).cloned().collect(),
                 left: texts.iter().skip(at).cloned().collect(),
-                source: Box::new(source),
-            })?;
+                source: Box::new(site.place.blame(source, text).await),
+            });
+        }
         events(Event::Done {
             at,
             of,

@@ -7,7 +7,8 @@ use crate::desired::{LABEL_BASE_DIR, LABEL_SPEC, LABEL_STACK};
 use crate::engine::{Engine, ImageStore, Inspected};
 use crate::place::Place;
 use crate::{
-    Component, Facts, Observed, ObservedContainer, Options, Range, Secret, StackError, range, secrets, spec,
+    Component, Facts, Observed, ObservedContainer, ObservedEntry, Options, Range, Secret, StackError, range,
+    secrets, spec,
 };
 
 /// Networks of platforms that Prometheus joins where they are.
@@ -19,13 +20,7 @@ const UNFINISHED: &str = ".masthead-new";
 
 /// What is there, as far as the stack is concerned.
 pub(crate) async fn observe(engine: &Engine, place: &Place, base_dir: &Path) -> Result<Observed, StackError> {
-    let mut entries = BTreeMap::new();
-    for path in spec::known_paths() {
-        let absolute = below(base_dir, &path);
-        if let Some(entry) = place.entry(&absolute).await? {
-            entries.insert(path, entry);
-        }
-    }
+    let entries = entries(place, base_dir).await?;
     let containers = containers(engine, base_dir).await?;
     let ours: Vec<String> = containers
         .iter()
@@ -51,6 +46,18 @@ pub(crate) async fn observe(engine: &Engine, place: &Place, base_dir: &Path) -> 
         containers,
         images,
     })
+}
+
+/// What lies at the paths that the stack uses.
+async fn entries(place: &Place, base_dir: &Path) -> Result<BTreeMap<PathBuf, ObservedEntry>, StackError> {
+    let paths: Vec<PathBuf> = spec::known_paths().into_iter().collect();
+    let absolute: Vec<PathBuf> = paths.iter().map(|path| below(base_dir, path)).collect();
+    let found = place.entries(&absolute).await?;
+    Ok(paths
+        .into_iter()
+        .zip(found)
+        .filter_map(|(path, entry)| Some((path, entry?)))
+        .collect())
 }
 
 async fn containers(

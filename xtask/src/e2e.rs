@@ -220,6 +220,14 @@ const CASES: &[Case] = &[
         name: "a stack on a remote host is set up, asked, changed, mended and removed over SSH",
         run: stack::remote::life::story,
     },
+    Case {
+        name: "what goes wrong on the way to a remote host is said with its cure, and the next run goes on",
+        run: stack::remote::faults::story,
+    },
+    Case {
+        name: "two remote hosts are set up at once, and a dead one hides nothing of the other",
+        run: stack::remote::both::story,
+    },
 ];
 
 /// The chore: `e2e [--debug] [TEXT]` builds the binary and runs the cases whose name has TEXT in it; `--debug` takes the debug

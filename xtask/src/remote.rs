@@ -96,6 +96,22 @@ impl Operator {
         command
     }
 
+    /// What runs on their machine, each with its words: an `ssh` that outlives its command is one too many.
+    pub(crate) fn processes(&self) -> Result<Vec<String>> {
+        let network = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/net")).ok();
+        let holder = self.namespace.id().to_string();
+        let ours = network(&holder);
+        let mut all = Vec::new();
+        for entry in fs::read_dir("/proc")? {
+            let pid = entry?.file_name().to_string_lossy().into_owned();
+            if pid != holder && pid.parse::<u32>().is_ok() && network(&pid) == ours {
+                let words = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+                all.push(words.replace('\0', " "));
+            }
+        }
+        Ok(all)
+    }
+
     /// Forgets which keys hosts have.
     pub(crate) fn forget_hosts(&self) -> Result<()> {
         fs::write(self.path("known_hosts"), "").context("cannot empty known_hosts")

@@ -69,12 +69,15 @@ pub(super) fn run(args: &MetricsArgs) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let (client, _tunnel) = runtime.block_on(args.server.client())?;
+    let (client, tunnel) = runtime.block_on(args.server.client())?;
     let asked = match args.range()? {
         Some(range) => runtime.block_on(over(args, &client, range)),
         None => runtime.block_on(now(args, &client)),
     };
-    out::line(&asked.map_err(|error| args.server.explain(error))??)
+    match asked {
+        Ok(text) => out::line(&text?),
+        Err(error) => Err(runtime.block_on(args.server.explain_through(error, tunnel.as_ref()))),
+    }
 }
 
 async fn now(args: &MetricsArgs, client: &Client) -> Result<anyhow::Result<String>, ClientError> {

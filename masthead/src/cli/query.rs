@@ -35,13 +35,16 @@ pub(super) fn run(args: &QueryArgs) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let (client, _tunnel) = runtime.block_on(args.server.client())?;
+    let (client, tunnel) = runtime.block_on(args.server.client())?;
     let range = args.range()?;
     let asked = match &range {
         Some(range) => runtime.block_on(client.query_range(&args.expr, range)),
         None => runtime.block_on(client.query(&args.expr)),
     };
-    let answer = asked.map_err(|error| args.server.explain(error))?;
+    let answer = match asked {
+        Ok(answer) => answer,
+        Err(error) => return Err(runtime.block_on(args.server.explain_through(error, tunnel.as_ref()))),
+    };
     for text in answer.warnings.iter().chain(&answer.infos) {
         out::note(text);
     }

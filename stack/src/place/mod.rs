@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use crate::desired::{Access, FolderKind};
 use crate::link::Link;
 use crate::ports::Listening;
-use crate::{ObservedEntry, StackError};
+use crate::{ErrorKind, ObservedEntry, StackError};
 
 use remote::{Remote, RemoteLock};
 
@@ -95,15 +95,22 @@ impl Place {
         }
     }
 
-    /// What lies at a path; `None` when nothing does.
-    pub(crate) async fn entry(&self, path: &Path) -> Result<Option<ObservedEntry>, StackError> {
+    /// What lies at each of these paths; `None` where nothing does.
+    pub(crate) async fn entries(&self, paths: &[PathBuf]) -> Result<Vec<Option<ObservedEntry>>, StackError> {
         match self {
             Self::Here { .. } => {
-                let path = path.to_owned();
-                blocking(move || files::entry(&path)).await
+                let paths = paths.to_vec();
+                blocking(move || paths.iter().map(|path| files::entry(path)).collect()).await
             }
-            Self::There(remote) => remote.entry(path).await,
+            Self::There(remote) => remote.entries(paths).await,
         }
+    }
+
+    /// What lies at one.
+    #[cfg(test)]
+    pub(crate) async fn entry(&self, path: &Path) -> Result<Option<ObservedEntry>, StackError> {
+        let mut entries = self.entries(&[path.to_owned()]).await?;
+        Ok(entries.pop().flatten())
     }
 
     /// Names of what is in a folder; `None` when there is no such folder.
@@ -261,6 +268,19 @@ impl Place {
         match self {
             Self::Here { .. } => None,
             Self::There(remote) => Some(remote.link()),
+        }
+    }
+
+    /// The error itself, or that the connection broke off where it is gone: what goes through a tunnel fails in many ways without one.
+    pub(crate) async fn blame(&self, error: StackError, attempt: &str) -> StackError {
+        match self.link() {
+            Some(link) if error.kind() != ErrorKind::NoServer && !link.is_alive().await => {
+                StackError::Dropped {
+                    server: link.server().name.to_string(),
+                    attempt: attempt.to_owned(),
+                }
+            }
+            _ => error,
         }
     }
 }

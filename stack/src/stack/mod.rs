@@ -174,9 +174,11 @@ impl Stack {
             prometheus: Some(&prometheus),
         };
         apply(&site, &view.steps, events).await?;
-        let components: Vec<Component> = view.options.components().collect();
-        settle::containers(&self.engine, &components, events).await?;
-        for target in self.settle_targets(&prometheus, &view, events).await? {
+        let later = match self.settle(&prometheus, &view, events).await {
+            Ok(later) => later,
+            Err(error) => return Err(self.place.blame(error, "waiting for the stack to be well").await),
+        };
+        for target in later {
             events(Event::Warning {
                 text: match target.error.as_str() {
                     "" => format!(
@@ -248,6 +250,18 @@ impl Stack {
             what: what.to_owned(),
             needed: words(needed),
         })
+    }
+
+    /// Waits for the containers and the targets; those that are scraped later only.
+    async fn settle(
+        &self,
+        prometheus: &Prometheus,
+        view: &View,
+        events: OnEvent<'_>,
+    ) -> Result<Vec<Target>, StackError> {
+        let components: Vec<Component> = view.options.components().collect();
+        settle::containers(&self.engine, &components, events).await?;
+        self.settle_targets(prometheus, view, events).await
     }
 
     /// Waits for the targets; of one that stays down, says the cure.

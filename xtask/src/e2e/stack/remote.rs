@@ -72,8 +72,7 @@ impl Remote {
     /// The same, which must do; gives what it printed.
     fn done(&self, args: &[&str]) -> Result<String> {
         let ran = self.run(args)?;
-        ran.expect(0, &[])
-            .with_context(|| format!("masthead {args:?}"))?;
+        ran.expect(0, &[]).with_context(|| format!("masthead {args:?}"))?;
         Ok(ran.out)
     }
 

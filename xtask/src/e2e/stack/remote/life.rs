@@ -22,16 +22,20 @@ const STEPS: &[Step] = &[
     ),
     ("a stack is set up over SSH, with every target up", set_up),
     ("its numbers are those of the server", numbers),
-    (
-        "files there belong to those who read them",
-        owners,
-    ),
+    ("files there belong to those who read them", owners),
     ("nothing but sshd answers from outside", reach),
-    ("a second setup does nothing, and a changed option what it must", second),
+    (
+        "a second setup does nothing, and a changed option what it must",
+        second,
+    ),
     ("check, status, logs and summaries", looks),
     ("stop, start and restart", stop_and_start),
     ("a container killed comes back", killed),
-    ("removed and set up again, it has its data still", remove_and_return),
+    (
+        "removed and set up again, it has its data still",
+        remove_and_return,
+    ),
+    ("no connection is left behind", no_connection),
     ("purged and forgotten, nothing is left", purge),
 ];
 
@@ -39,7 +43,8 @@ const STEPS: &[Step] = &[
 pub(in super::super::super) fn story() -> Result<Outcome> {
     with_hosts(1, |remote| {
         let one = remote.one()?;
-        one.docker.burn("shop-web-1", &["--label=keep=me"], &["memory=20m"])?;
+        one.docker
+            .burn("shop-web-1", &["--label=keep=me"], &["memory=20m"])?;
         one.docker.burn("shop-db-1", &[], &[])?;
         for (name, step) in STEPS {
             let began = Instant::now();
@@ -78,9 +83,6 @@ fn registered(remote: &Remote) -> Result<()> {
 }
 
 fn set_up(remote: &Remote) -> Result<()> {
-    let mut c = remote.operator.command("sh");
-    c.args(["-c", &format!("{} setup --server one --pull never --scrape-interval 1s 2>&1 | while read l; do date +%T.%N; echo $l; done", shell::release_binary().display())]);
-    println!("{}", shell::output(&mut c)?);
     let said = remote.done(&[&["setup", "--server", "one"], &QUICK[..]].concat())?;
     if !said.contains("every target is up") {
         bail!("not what a setup says: {said}");
@@ -157,7 +159,10 @@ fn reach(remote: &Remote) -> Result<()> {
     }
     match answered.as_slice() {
         [22] => Ok(()),
-        other => bail!("sshd alone may answer at {}, and these do: {other:?}", one.address()),
+        other => bail!(
+            "sshd alone may answer at {}, and these do: {other:?}",
+            one.address()
+        ),
     }
 }
 
@@ -274,6 +279,15 @@ fn one_leftovers(remote: &Remote) -> Result<String> {
     let containers = docker.cli(&["ps", "--all", "--filter", label, "--format", "{{.Names}}"])?;
     let networks = docker.cli(&["network", "ls", "--filter", label, "--format", "{{.Name}}"])?;
     Ok(format!("{containers}{networks}"))
+}
+
+/// A command's `ssh` ends with it.
+fn no_connection(remote: &Remote) -> Result<()> {
+    let what = "every ssh has ended, here and there";
+    wait(what, || {
+        Ok(remote.operator.processes()?.is_empty() && !remote.one()?.is_connected(22)?)
+    })
+    .with_context(|| format!("{:?}", remote.operator.processes()))
 }
 
 fn purge(remote: &Remote) -> Result<()> {
