@@ -14,6 +14,8 @@ use super::{QUICK, Remote, with_hosts};
 use crate::remote::PLAIN_USER;
 
 type Step = (&'static str, fn(&mut Remote) -> Result<()>);
+/// What there is on the way to a server, and how it is taken away (`false`) and put back.
+type Way = (&'static str, fn(&mut Remote, bool) -> Result<()>);
 
 /// The first ones begin and end without a stack, the others begin with what the one before them has left.
 const STEPS: &[Step] = &[
@@ -21,9 +23,12 @@ const STEPS: &[Step] = &[
     ("a user without permission for Docker", plain_user),
     ("no sshd", no_sshd),
     ("a host key that has changed", changed_key),
-    ("sshd ends in the middle of a setup", sshd_ends),
+    ("sshd ends while files are written", sshd_ends),
     ("sshd ends and is back in the middle of a setup", sshd_is_back),
-    ("the cable is cut in the middle of a setup", cable_is_cut),
+    (
+        "sshd ends, and then the cable is cut, while the engine works",
+        cable_is_cut,
+    ),
     (
         "sshd ends, and the cable is cut, in the middle of a query",
         queries,
@@ -135,33 +140,30 @@ fn is_broken_off(run: Running, point: &str) -> Result<()> {
 }
 
 fn sshd_ends(remote: &mut Remote) -> Result<()> {
-    for point in [
-        "make folder data",
-        "write web.yml",
-        "create network",
-        "create container masthead-cadvisor",
-    ] {
-        let run = setup_until(remote, point)?;
-        remote.one_mut()?.stop_sshd()?;
-        is_broken_off(run, point)?;
-        remote.one_mut()?.start_sshd()?;
+    for point in ["make folder data", "write web.yml"] {
+        breaks_off(remote, point)?;
     }
-    remote.done(&[&["setup", "--server", "one"], &QUICK[..]].concat())?;
-    remote.is_settled(remote.one()?, "one")?;
-    remote
-        .done(&["remove", "--server", "one", "--purge-data", "--yes"])
-        .map(|_| ())
+    Ok(())
+}
+
+/// Ends `sshd` when a setup is at this point, and starts it again afterwards.
+fn breaks_off(remote: &mut Remote, point: &str) -> Result<()> {
+    let run = setup_until(remote, point)?;
+    remote.one_mut()?.stop_sshd()?;
+    is_broken_off(run, point)?;
+    remote.one_mut()?.start_sshd()
 }
 
 /// Files are written again over a new connection, so that nobody has to be told.
 fn sshd_is_back(remote: &mut Remote) -> Result<()> {
-    let run = setup_until(remote, "make folder secrets")?;
+    let run = setup_until(remote, "write promtool.yml")?;
     let one = remote.one_mut()?;
     one.stop_sshd()?;
     one.start_sshd()?;
     let (status, said) = run.end()?;
     match status.code() {
         Some(0) => {}
+        // There was nobody in the moment of the second try.
         Some(7) if said.contains("The next run goes on from here") => {
             remote.done(&[&["setup", "--server", "one"], &QUICK[..]].concat())?;
         }
@@ -175,7 +177,9 @@ fn sshd_is_back(remote: &mut Remote) -> Result<()> {
 
 /// Nobody hears of it: `ssh` notices by itself.
 fn cable_is_cut(remote: &mut Remote) -> Result<()> {
-    let point = "create network";
+    // Where it is the engine that is spoken to: on the first of these sshd ends, on the second the cable is cut.
+    breaks_off(remote, "create container masthead-node-exporter")?;
+    let point = "create container masthead-prometheus";
     let run = setup_until(remote, point)?;
     remote.operator.plug(remote.one()?, false)?;
     let ended = is_broken_off(run, point);
@@ -187,7 +191,7 @@ fn cable_is_cut(remote: &mut Remote) -> Result<()> {
 }
 
 fn queries(remote: &mut Remote) -> Result<()> {
-    let cut: [(&str, fn(&mut Remote, bool) -> Result<()>); 2] = [
+    let ways: [Way; 2] = [
         ("sshd", |remote, is_there| match is_there {
             true => remote.one_mut()?.start_sshd(),
             false => remote.one_mut()?.stop_sshd(),
@@ -196,7 +200,7 @@ fn queries(remote: &mut Remote) -> Result<()> {
             remote.operator.plug(remote.one()?, is_there)
         }),
     ];
-    for (what, set) in cut {
+    for (what, set) in ways {
         // A Prometheus that does not answer is asked for ever.
         remote.one()?.docker.cli(&["pause", "masthead-prometheus"])?;
         wait("no connection to Prometheus is left", || {
