@@ -5,6 +5,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -25,6 +26,8 @@ const BEAT: Duration = Duration::from_secs(15);
 const PAUSE: Duration = Duration::from_millis(400);
 /// So many looks are taken before a held lock counts as held.
 const GRACE: u32 = 3;
+/// And so many at one of our own that a broken connection has left: a minute and more, see [`BEAT`].
+const STALE_LOOKS: u32 = 180;
 /// What the program of the lock says when it has it.
 const TAKEN: &[u8] = b"taken\n";
 /// Of a longer file this much is read.
@@ -37,19 +40,39 @@ const LOCK_DIR: &str = "/run/masthead";
 pub(crate) struct Remote {
     link: Link,
     hostname: String,
+    /// A lock goes with the connection, and has to be had again over the next one.
+    claim: Arc<Mutex<Option<Claim>>>,
 }
 
-/// A lock that is held there until the value goes, or the connection does.
+/// A lock that is held there until the value goes.
 #[derive(Debug)]
 pub(crate) struct RemoteLock {
-    beat: tokio::task::JoinHandle<()>,
+    claim: Arc<Mutex<Option<Claim>>>,
 }
 
 impl Drop for RemoteLock {
     fn drop(&mut self) {
+        take(&self.claim);
+    }
+}
+
+/// Which lock is held, and what keeps it.
+#[derive(Debug)]
+struct Claim {
+    name: String,
+    who: String,
+    beat: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
         // Its standard input goes with the task, and the program there ends with it.
         self.beat.abort();
     }
+}
+
+fn take(claim: &Mutex<Option<Claim>>) -> Option<Claim> {
+    claim.lock().ok().and_then(|mut claim| claim.take())
 }
 
 /// Stands before each script. The locale, since complaints are read; and whether there is anything at a path, or its folder hides it.
@@ -144,6 +167,7 @@ impl Remote {
         Ok(Self {
             link,
             hostname: text(&said.stdout),
+            claim: Arc::default(),
         })
     }
 
@@ -159,10 +183,28 @@ impl Remote {
     async fn look(&self, script: &str, words: &[&str]) -> Result<LinkOutput, StackError> {
         match self.script(script, words, &[]).await {
             Err(StackError::Dropped { .. }) => {
-                self.link.reconnect().await?;
+                self.reconnect().await?;
                 self.script(script, words, &[]).await
             }
             other => other,
+        }
+    }
+
+    /// Connects anew, and takes the lock again where one was held: somebody else may have it now.
+    async fn reconnect(&self) -> Result<(), StackError> {
+        self.link.reconnect().await?;
+        let Some(old) = take(&self.claim) else {
+            return Ok(());
+        };
+        let mut looks = 0;
+        loop {
+            match self.try_lock(&old.name, &old.who).await? {
+                Ok(()) => return Ok(()),
+                // Our own, of the connection that broke off: the server has not noticed yet.
+                Err(holder) if holder == old.who && looks < STALE_LOOKS => looks += 1,
+                Err(holder) => return Err(StackError::Locked { holder }),
+            }
+            tokio::time::sleep(PAUSE).await;
         }
     }
 
@@ -261,7 +303,7 @@ impl Remote {
         let said = match self.script(WRITE, &words, content).await {
             // The whole file takes the old one's place or nothing does, so it may as well be written again.
             Err(StackError::Dropped { .. }) => {
-                self.link.reconnect().await?;
+                self.reconnect().await?;
                 self.script(WRITE, &words, content).await?
             }
             other => other?,
@@ -333,7 +375,11 @@ impl Remote {
         let mut looks = 0;
         loop {
             let holder = match self.try_lock(name, who).await? {
-                Ok(lock) => return Ok(lock),
+                Ok(()) => {
+                    return Ok(RemoteLock {
+                        claim: Arc::clone(&self.claim),
+                    });
+                }
                 Err(holder) => holder,
             };
             // A run that has just ended: its lock goes when the server has noticed.
@@ -348,8 +394,8 @@ impl Remote {
         }
     }
 
-    /// The lock, or who holds it.
-    async fn try_lock(&self, name: &str, who: &str) -> Result<Result<RemoteLock, String>, StackError> {
+    /// Takes the lock, or says who holds it.
+    async fn try_lock(&self, name: &str, who: &str) -> Result<Result<(), String>, StackError> {
         let script = format!("{PRELUDE}{LOCK}");
         let mut child = self
             .link
@@ -360,9 +406,15 @@ impl Remote {
             read_until_taken(out, &mut said).await;
         }
         if said == TAKEN {
-            return Ok(Ok(RemoteLock {
+            let claim = Claim {
+                name: name.to_owned(),
+                who: who.to_owned(),
                 beat: tokio::spawn(beat(child)),
-            }));
+            };
+            if let Ok(mut held) = self.claim.lock() {
+                *held = Some(claim);
+            }
+            return Ok(Ok(()));
         }
         let code = child
             .wait()
