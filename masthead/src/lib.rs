@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod app;
+pub mod backup;
 pub mod blocks;
 pub mod cli;
 pub mod clock;
@@ -13,6 +14,7 @@ pub mod docker;
 pub mod doctor;
 pub mod ingest;
 pub mod live;
+pub mod migrate;
 pub mod remote_write;
 pub mod scrape;
 pub mod service;

@@ -40,13 +40,15 @@ pub(crate) async fn apply(site: &Site<'_>, steps: &[Step], events: OnEvent<'_>) 
             step: text.clone(),
         });
         if let Err(source) = site.carry_out(step, events).await {
+            // Not carried on over a new connection: the lock went with the old one, and somebody else may have taken it.
+            let source = site.place.explained(source, text).await;
             return Err(StackError::Step {
                 at,
                 of,
                 step: text.clone(),
                 done: texts.iter().take(index).cloned().collect(),
                 left: texts.iter().skip(at).cloned().collect(),
-                source: Box::new(site.place.blame(source, text).await),
+                source: Box::new(source),
             });
         }
         events(Event::Done {

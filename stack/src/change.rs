@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::value::{Duration, Size};
+use crate::value::{Duration, NetworkName, Size};
 use crate::{Component, Options, ServerName, StackError};
 
 /// Changes of [`Options`]; the default changes nothing.
@@ -12,6 +12,10 @@ pub struct Change {
     pub without: BTreeSet<Component>,
     /// Have these: optional ones, and those that were left out.
     pub with: BTreeSet<Component>,
+    /// Networks that Prometheus joins.
+    pub join: BTreeSet<NetworkName>,
+    /// Networks that it leaves.
+    pub leave: BTreeSet<NetworkName>,
     /// Ports, by component.
     pub ports: BTreeMap<Component, u16>,
     /// How long samples are kept.
@@ -48,6 +52,12 @@ impl Change {
         for component in &self.with {
             options.take_in(*component);
         }
+        if let Some(network) = self.join.intersection(&self.leave).next() {
+            return Err(StackError::Invalid(format!(
+                "{network} is both in --network and in --without-network; say one of them"
+            )));
+        }
+        options.networks = &(&options.networks | &self.join) - &self.leave;
         for (component, port) in &self.ports {
             match *port {
                 0 => {
@@ -84,6 +94,9 @@ mod tests {
         let mut options = Options::new("web1".parse().expect("a name"));
         options.without.insert(Component::Cadvisor);
         options.with.insert(Component::Pushgateway);
+        options
+            .networks
+            .insert("shop_default".parse().expect("a network"));
         options.ports.insert(Component::Prometheus, 9091);
         options.retention_size = Some("5GB".parse().expect("a size"));
         options
@@ -99,6 +112,8 @@ mod tests {
         let change = Change {
             with: [Component::Cadvisor, Component::Grafana].into(),
             without: [Component::NodeExporter, Component::Pushgateway].into(),
+            join: ["blog_default".parse().expect("a network")].into(),
+            leave: ["shop_default".parse().expect("a network")].into(),
             ports: [(Component::Prometheus, 9090), (Component::Cadvisor, 8081)].into(),
             retention_time: Some("30d".parse().expect("a duration")),
             retention_size: Some(None),
@@ -109,6 +124,10 @@ mod tests {
         assert_eq!(options.without, [Component::NodeExporter].into());
         assert_eq!(options.with, [Component::Grafana].into());
         assert_eq!(options.ports, [(Component::Cadvisor, 8081)].into());
+        assert_eq!(
+            options.networks,
+            ["blog_default".parse().expect("a network")].into()
+        );
         assert_eq!(options.port(Component::Prometheus), 9090);
         assert_eq!(options.retention_time.to_string(), "30d");
         assert_eq!(options.retention_size, None);
@@ -135,6 +154,14 @@ mod tests {
                     ..Change::default()
                 },
                 "both in --with",
+            ),
+            (
+                Change {
+                    join: ["a".parse().expect("a network")].into(),
+                    leave: ["a".parse().expect("a network")].into(),
+                    ..Change::default()
+                },
+                "both in --network",
             ),
             (
                 Change {

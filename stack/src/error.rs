@@ -197,6 +197,34 @@ pub enum StackError {
         /// One a target, with the cure where one is known.
         texts: Vec<String>,
     },
+    /// A backup cannot be written, or not be used.
+    #[error("{attempt} {}: {source}", path.display())]
+    Archive {
+        /// What was attempted.
+        attempt: &'static str,
+        /// The backup.
+        path: PathBuf,
+        /// Why.
+        source: crate::archive::ArchiveError,
+    },
+    /// A program of the host failed.
+    #[error("running `{words}`: {reason}")]
+    Program {
+        /// The program and what it was given.
+        words: String,
+        /// What it said.
+        reason: String,
+    },
+    /// Something failed, and what was there before is there again.
+    #[error("{attempt}: {source}{}{undone}", end_of(source))]
+    Undone {
+        /// What was attempted.
+        attempt: String,
+        /// Why it failed.
+        source: Box<StackError>,
+        /// What is there now, as a sentence.
+        undone: String,
+    },
     /// Prometheus' API did not answer as it should.
     #[error("asking Prometheus ({what}): {reason}")]
     Prometheus {
@@ -217,7 +245,7 @@ impl StackError {
             Self::Refused(Refusal::NotOurs(_)) => ErrorKind::NotOurs,
             Self::Refused(Refusal::NoImage(_)) => ErrorKind::Failed,
             Self::Locked { .. } => ErrorKind::Locked,
-            Self::Step { source, .. } => source.kind(),
+            Self::Step { source, .. } | Self::Undone { source, .. } => source.kind(),
             Self::Engine { .. }
             | Self::Pull { .. }
             | Self::Architecture { .. }
@@ -231,6 +259,8 @@ impl StackError {
             | Self::NotSetUp { .. }
             | Self::Container { .. }
             | Self::TargetsDown { .. }
+            | Self::Archive { .. }
+            | Self::Program { .. }
             | Self::Prometheus { .. } => ErrorKind::Failed,
         }
     }

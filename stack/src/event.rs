@@ -29,6 +29,15 @@ pub enum Event {
         /// Bytes in all as far as known.
         total_bytes: u64,
     },
+    /// Data is being copied.
+    Copying {
+        /// Which.
+        what: String,
+        /// Bytes that are done.
+        done_bytes: u64,
+        /// Bytes in all as far as known.
+        total_bytes: u64,
+    },
     /// A step is done.
     Done {
         /// Counted from 1.

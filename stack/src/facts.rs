@@ -44,7 +44,7 @@ pub struct Facts {
     pub range: Range,
     /// Of the network between Prometheus and the socket's proxy.
     pub discovery_range: Range,
-    /// Attachable networks of the platform that Prometheus joins (`dokploy-network`), those that exist.
+    /// Attachable networks that Prometheus joins, those that exist: the platform's (`dokploy-network`) and the wanted ones.
     pub platform_networks: Vec<String>,
     /// A secret for each component that asks for one, in the order of [`Component::ALL`].
     pub secrets: Vec<(Component, Secret)>,
@@ -55,6 +55,8 @@ pub struct Facts {
     /// Socket of containerd on the host, when the engine keeps its images in containerd's store (storage driver `overlayfs`, as a new
     /// Docker 29 does) and the socket is there: cAdvisor knows no container's name without it. `None` with the older store.
     pub containerd_socket: Option<PathBuf>,
+    /// The engine is a manager of a swarm: it knows of the services of all nodes.
+    pub is_swarm_manager: bool,
     /// The mount of `/` is shared or a slave: the engine refuses `rslave` mounts of it otherwise.
     pub root_is_shared: bool,
     /// `/dev/kmsg` is there.

@@ -1,5 +1,5 @@
-//! The upstream stack: the real Prometheus, node_exporter and cAdvisor as containers of one Docker host, deployed and looked
-//! after by a reconciler.
+//! The upstream stack: the real Prometheus, node_exporter and cAdvisor (and, when asked, Alertmanager, Pushgateway, Grafana and a proxy
+//! for discovery) as containers of one Docker host, deployed and looked after by a reconciler.
 //!
 //! ```text
 //!   Options (what is wanted) --\
@@ -28,6 +28,7 @@
 //! ```
 
 mod apply;
+pub mod archive;
 mod change;
 mod check;
 mod component;
@@ -52,6 +53,7 @@ mod settle;
 pub mod spec;
 mod stack;
 mod step;
+mod stream;
 mod survey;
 pub mod value;
 
@@ -70,9 +72,9 @@ pub use prometheus::{Target, TargetHealth};
 pub use registry::{Registry, SERVERS_VARIABLE};
 pub use server::{Address, Server};
 pub use stack::{
-    Access, ComponentStatus, Planned, Report, Stack, Status, access_over, default_base_dir,
-    default_base_dir_over,
+    Access, BackupReport, ComponentStatus, Page, Planned, Report, RestoreReport, Stack, Stamp, Status,
+    Upgrade, UpgradeReport, access_over, default_base_dir, default_base_dir_over, read_backup,
 };
 pub use step::Step;
 pub use survey::{Survey, survey};
-pub use value::{Duration, ServerName, Size, ValueError};
+pub use value::{Duration, NetworkName, ServerName, Size, ValueError};

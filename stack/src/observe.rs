@@ -28,9 +28,11 @@ pub(crate) async fn observe(engine: &Engine, place: &Place, base_dir: &Path) -> 
         .map(|(name, _)| name.clone())
         .collect();
     let mut images = BTreeSet::new();
-    for component in Component::ALL {
-        if engine.image_architecture(component.image()).await?.is_some() {
-            images.insert(component.image().to_owned());
+    let pinned = Component::ALL.map(|component| component.image().to_owned());
+    let used = containers.values().map(|container| container.image.clone());
+    for image in pinned.into_iter().chain(used).collect::<BTreeSet<_>>() {
+        if !image.is_empty() && engine.image_architecture(&image).await?.is_some() {
+            images.insert(image);
         }
     }
     let mut networks = BTreeMap::new();
@@ -85,6 +87,7 @@ fn observed(container: &Inspected) -> ObservedContainer {
         id: container.id.clone(),
         ours: label(LABEL_STACK).is_some(),
         base_dir: label(LABEL_BASE_DIR).unwrap_or_default(),
+        image: container.image.clone(),
         fingerprint: label(LABEL_SPEC).unwrap_or_default(),
         state: container.state,
         networks: container.networks.clone(),
@@ -93,7 +96,7 @@ fn observed(container: &Inspected) -> ObservedContainer {
 
 /// Is it a folder that holds something, but not our mark? What a run leaves that was cut off before it wrote the mark does not count:
 /// folders of our names with nothing in them, and a file that was not finished.
-async fn is_foreign(place: &Place, base_dir: &Path) -> Result<bool, StackError> {
+pub(crate) async fn is_foreign(place: &Place, base_dir: &Path) -> Result<bool, StackError> {
     let names = place.list(base_dir).await?.unwrap_or_default();
     if names.iter().any(|name| name == spec::OPTIONS_FILE) {
         return Ok(false);
@@ -144,15 +147,21 @@ pub(crate) async fn facts(
     engine: &Engine,
     place: &Place,
     base_dir: &Path,
+    options: &Options,
     observed: &Observed,
 ) -> Result<Facts, StackError> {
     let about = engine.about();
     let networks = engine.networks().await?;
-    let platform_networks = networks
+    let is_wanted = |name: &str| {
+        PLATFORM_NETWORKS.contains(&name) || options.networks.iter().any(|wanted| wanted.to_string() == name)
+    };
+    let mut platform_networks: Vec<String> = networks
         .iter()
-        .filter(|network| network.attachable && PLATFORM_NETWORKS.contains(&network.name.as_str()))
+        .filter(|network| network.attachable && is_wanted(&network.name))
         .map(|network| network.name.clone())
         .collect();
+    // The engine lists them in no order of its own, and another one would be another container.
+    platform_networks.sort();
     let mut used = place.routed_ranges().await?;
     used.extend(networks.into_iter().flat_map(|network| network.subnets));
     let mut range_of = |network: &str| -> Result<Range, StackError> {
@@ -180,6 +189,7 @@ pub(crate) async fn facts(
         secrets: kept_secrets(observed)?,
         docker_root: about.root.clone(),
         docker_socket: engine.socket().to_owned(),
+        is_swarm_manager: about.is_swarm_manager,
         containerd_socket: containerd_socket(place, &about.image_store).await,
         root_is_shared: place.root_is_shared().await,
         has_kmsg: place.exists(Path::new("/dev/kmsg")).await,

@@ -17,7 +17,7 @@ pub struct Observed {
     pub base_dir_is_foreign: bool,
     /// Containers of our names, ours or not, and all that carry our label for this base directory; by name.
     pub containers: BTreeMap<String, ObservedContainer>,
-    /// Which of the desired images the engine has.
+    /// Which of the pinned images, and of those that containers were made from, the engine has.
     pub images: BTreeSet<String>,
 }
 
@@ -75,6 +75,8 @@ pub struct ObservedContainer {
     pub ours: bool,
     /// The base directory it belongs to; empty when it is not ours.
     pub base_dir: String,
+    /// The image that it was made from.
+    pub image: String,
     /// Value of the fingerprint's label; empty when it has none.
     pub fingerprint: String,
     /// How it is.

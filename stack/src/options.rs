@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::component::{Component, Need};
-use crate::value::{Duration, ServerName, Size, ValueError};
+use crate::value::{Duration, NetworkName, ServerName, Size, ValueError};
 
 /// Default of `--retention-time`.
 pub const DEFAULT_RETENTION_TIME: &str = "15d";
@@ -38,6 +38,9 @@ pub struct Options {
     /// of cAdvisor the one inside its own container.
     #[serde(default)]
     pub ports: BTreeMap<Component, u16>,
+    /// Networks of applications that Prometheus joins, besides the platform's; not written where there are none.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub networks: BTreeSet<NetworkName>,
     /// A duration in Prometheus' form, such as `15d`.
     pub retention_time: Duration,
     /// A size in Prometheus' form, such as `5GB`; `None` sets none.
@@ -57,6 +60,7 @@ impl Options {
             without: BTreeSet::new(),
             with: BTreeSet::new(),
             ports: BTreeMap::new(),
+            networks: BTreeSet::new(),
             retention_time: Duration::from_days(15),
             retention_size: None,
             scrape_interval: Duration::from_secs(15),

@@ -16,6 +16,8 @@ use crate::StackError;
 
 /// An answer that takes longer does not come.
 const LIMIT: Duration = Duration::from_secs(10);
+/// A snapshot writes the head as a block, which takes a while where it is large and the disk slow.
+const SNAPSHOT_LIMIT: Duration = Duration::from_secs(1800);
 /// The largest answer: a list of some ten thousand targets.
 const MAX_ANSWER_BYTES: usize = 64 << 20;
 
@@ -67,6 +69,16 @@ impl std::fmt::Debug for Prometheus {
 struct Answer {
     status: u16,
     body: Bytes,
+}
+
+#[derive(Deserialize)]
+struct SnapshotAnswer {
+    data: SnapshotData,
+}
+
+#[derive(Deserialize)]
+struct SnapshotData {
+    name: String,
 }
 
 #[derive(Deserialize)]
@@ -133,13 +145,30 @@ impl Prometheus {
         Ok(names.map(|name| metric(&text, name)))
     }
 
+    /// Has it write all that it holds, the present too, as blocks into a new folder of its data folder; gives the folder's name.
+    pub(crate) async fn snapshot(&self) -> Result<String, StackError> {
+        let path = "/api/v1/admin/tsdb/snapshot";
+        let body = self.sent("POST", path, SNAPSHOT_LIMIT).await?;
+        let answer: SnapshotAnswer =
+            serde_json::from_slice(&body).map_err(|error| self.failed(path, &error))?;
+        let name = answer.data.name;
+        match name.is_empty() || name.contains(['/', '\0']) || name.starts_with('.') {
+            true => Err(self.failed(path, &format!("it names {name:?}, which is no folder of its own"))),
+            false => Ok(name),
+        }
+    }
+
     /// The status code of an answer to somebody without a password.
     pub(crate) async fn status(&self, path: &str) -> Result<u16, StackError> {
-        Ok(self.ask(path).await?.status)
+        Ok(self.ask("GET", path, LIMIT).await?.status)
     }
 
     async fn get(&self, path: &str) -> Result<Bytes, StackError> {
-        let answer = self.ask(path).await?;
+        self.sent("GET", path, LIMIT).await
+    }
+
+    async fn sent(&self, method: &str, path: &str, limit: Duration) -> Result<Bytes, StackError> {
+        let answer = self.ask(method, path, limit).await?;
         match answer.status {
             200..=299 => Ok(answer.body),
             401 => Err(self.failed(
@@ -154,21 +183,24 @@ impl Prometheus {
         }
     }
 
-    async fn ask(&self, path: &str) -> Result<Answer, StackError> {
-        match tokio::time::timeout(LIMIT, self.exchange(path)).await {
+    async fn ask(&self, method: &str, path: &str, limit: Duration) -> Result<Answer, StackError> {
+        match tokio::time::timeout(limit, self.exchange(method, path)).await {
             Ok(answer) => answer,
-            Err(_) => Err(self.failed(path, &format!("no answer within {} s", LIMIT.as_secs()))),
+            Err(_) => Err(self.failed(path, &format!("no answer within {} s", limit.as_secs()))),
         }
     }
 
-    async fn exchange(&self, path: &str) -> Result<Answer, StackError> {
+    async fn exchange(&self, method: &str, path: &str) -> Result<Answer, StackError> {
         let stream = tokio::net::TcpStream::connect(self.address)
             .await
             .map_err(|error| self.failed(path, &error))?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|error| self.failed(path, &error))?;
-        let mut request = Request::get(path).header(header::HOST, self.address.to_string());
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, self.address.to_string());
         if let Some(authorization) = &self.authorization {
             request = request.header(header::AUTHORIZATION, authorization);
         }

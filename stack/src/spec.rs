@@ -33,6 +33,7 @@
 //!
 //! No password is in a command, an environment variable or a label: `docker inspect` shows none.
 
+mod apps;
 mod config;
 mod containers;
 mod files;
@@ -44,7 +45,7 @@ use std::path::{Path, PathBuf};
 use crate::desired::{Desired, LABEL_BASE_DIR, LABEL_STACK, NetworkSpec};
 use crate::{Component, Facts, Options, Reach, ValueError};
 
-pub(crate) use files::{is_as_made, kind_of, known_files, known_folders};
+pub(crate) use files::{data_folders_of, is_as_made, kind_of, known_files, known_folders};
 
 /// The kept options; that it is there marks a base directory as ours.
 pub const OPTIONS_FILE: &str = "masthead-stack.json";
@@ -198,6 +199,9 @@ fn labels(base_dir: &Path) -> BTreeMap<String, String> {
     .into()
 }
 
+#[cfg(test)]
+#[path = "spec/grafana_tests.rs"]
+mod grafana_tests;
 #[cfg(test)]
 #[path = "spec/tests.rs"]
 mod tests;

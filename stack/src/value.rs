@@ -261,6 +261,41 @@ impl FromStr for ServerName {
     }
 }
 
+/// The name of a Docker network that containers can be brought into.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct NetworkName {
+    text: String,
+}
+
+impl FromStr for NetworkName {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        let is_name_char = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+        let why = if !text.starts_with(|c: char| c.is_ascii_alphanumeric()) || !text.chars().all(is_name_char)
+        {
+            "it has to be of letters, digits, _, . and -, and to begin with a letter or digit"
+        } else if matches!(text, "host" | "none") {
+            "it is no network that a container shares with others"
+        } else if text == "bridge" {
+            "containers have no names in the default network; make one of your own (`docker network create NAME`)"
+        } else if crate::spec::NETWORKS.contains(&text) {
+            "it is the stack's own"
+        } else {
+            return Ok(Self {
+                text: text.to_owned(),
+            });
+        };
+        Err(ValueError {
+            text: text.to_owned(),
+            what: "network for Prometheus to join",
+            why: why.to_owned(),
+            forms: "write the name of a network as `docker network ls` shows it, such as shop_default",
+        })
+    }
+}
+
 macro_rules! text_of {
     ($($name:ident),*) => {$(
         impl fmt::Display for $name {
@@ -285,7 +320,7 @@ macro_rules! text_of {
     )*};
 }
 
-text_of!(Duration, Size, ServerName);
+text_of!(Duration, Size, ServerName, NetworkName);
 
 #[cfg(test)]
 #[path = "value_tests.rs"]

@@ -1,6 +1,6 @@
 //! Texts that are values, and texts that are none with the words of their errors.
 
-use super::{Duration, ServerName, Size};
+use super::{Duration, NetworkName, ServerName, Size};
 
 /// Each text with what it means, or with words of its error.
 fn check<T>(cases: &[(&str, Result<u64, &str>)], value: impl Fn(&T) -> u64)
@@ -119,4 +119,28 @@ fn a_kept_value_that_is_wrong_is_refused_as_it_is_read() {
         .to_string();
     assert!(error.contains("is no duration"), "{error}");
     assert!(serde_json::from_str::<Size>("5").is_err());
+}
+
+#[test]
+fn networks_are_those_that_containers_share_by_name() {
+    for text in ["shop_default", "a", "dokploy-network", "1.b"] {
+        assert_eq!(text.parse::<NetworkName>().unwrap().to_string(), text);
+    }
+    for (text, why) in [
+        ("", "of letters"),
+        ("-x", "begin with a letter"),
+        ("a b", "of letters"),
+        ("a/b", "of letters"),
+        ("host", "no network that a container shares"),
+        ("none", "no network that a container shares"),
+        ("bridge", "no names in the default network"),
+        ("masthead", "the stack's own"),
+        ("masthead-discovery", "the stack's own"),
+    ] {
+        let error = text.parse::<NetworkName>().unwrap_err().to_string();
+        assert!(
+            error.contains(why) && error.contains("docker network ls"),
+            "{text}: {error}"
+        );
+    }
 }

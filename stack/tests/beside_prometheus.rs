@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use stack::desired::Desired;
 use stack::spec::{self, desired};
-use stack::{Component, Facts, Options, Range, secrets};
+use stack::{Component, Facts, Need, Options, Range, secrets};
 
 /// The path of a peer, or that there is none.
 fn peer(name: &str) -> Option<PathBuf> {
@@ -64,6 +64,7 @@ fn facts(base_dir: &Path) -> Facts {
         docker_root: "/var/lib/docker".into(),
         docker_socket: "/var/run/docker.sock".into(),
         containerd_socket: None,
+        is_swarm_manager: false,
         root_is_shared: true,
         has_kmsg: true,
         has_dev_disk: true,
@@ -89,13 +90,17 @@ fn password(facts: &Facts, of: Component) -> &str {
 
 /// Runs a program to its end; its output when it fails.
 fn succeeds(program: &Path, args: &[&str]) -> Result<(), String> {
+    said(program, args).map(|_| ())
+}
+
+/// What a program said, as an error when it failed.
+fn said(program: &Path, args: &[&str]) -> Result<String, String> {
     let output = Command::new(program).args(args).output().unwrap();
-    let text = [output.stdout, output.stderr].concat();
-    output
-        .status
-        .success()
-        .then_some(())
-        .ok_or_else(|| String::from_utf8_lossy(&text).into_owned())
+    let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    match output.status.success() {
+        true => Ok(text),
+        false => Err(text),
+    }
 }
 
 /// Ends its program when it is dropped.
@@ -182,6 +187,74 @@ fn until<T: std::fmt::Debug>(log: &Path, mut ask: impl FnMut() -> T, holds: impl
         }
         thread::sleep(Duration::from_millis(100));
     }
+}
+
+/// Every set of optional components.
+fn optional_sets() -> Vec<Vec<Component>> {
+    let optional: Vec<Component> = Component::ALL
+        .into_iter()
+        .filter(|component| component.need() == Need::Optional)
+        .collect();
+    (0..1_usize << optional.len())
+        .map(|bits| {
+            let chosen = optional.iter().enumerate().filter(|(at, _)| bits >> at & 1 == 1);
+            chosen.map(|(_, component)| *component).collect()
+        })
+        .collect()
+}
+
+#[test]
+fn promtool_and_amtool_take_what_comes_out_of_every_set_of_optional_components() {
+    let (Some(promtool), Some(amtool)) = (peer("promtool"), peer("amtool")) else {
+        return;
+    };
+    let (mut routes, sets) = (0, optional_sets());
+    assert_eq!(sets.len(), 16);
+    for with in &sets {
+        let dir = tempfile::tempdir().unwrap();
+        let mut options = options();
+        for component in with {
+            options.take_in(*component);
+            if *component != Component::Discovery {
+                options.ports.insert(*component, 9999);
+            }
+        }
+        let mut facts = facts(dir.path());
+        facts.is_swarm_manager = with.len() % 2 == 0;
+        write(&desired(&options, &facts), dir.path());
+        let config = dir.path().join("prometheus.yml");
+        let check = |file: &str, what: &str| {
+            let path = dir.path().join(file);
+            succeeds(&promtool, &["check", what, path.to_str().unwrap()])
+                .unwrap_or_else(|text| panic!("{with:?}: {text}"));
+        };
+        check("prometheus.yml", "config");
+        let text = fs::read_to_string(&config).unwrap();
+        for (component, words) in [
+            (Component::Alertmanager, "alertmanagers:"),
+            (Component::Pushgateway, "honor_labels: true"),
+            (Component::Discovery, "docker_sd_configs:"),
+        ] {
+            assert_eq!(text.contains(words), with.contains(&component), "{with:?}");
+        }
+        if with.contains(&Component::Pushgateway) {
+            check("pushgateway-web.yml", "web-config");
+        }
+        if with.contains(&Component::Alertmanager) {
+            check("alertmanager/web.yml", "web-config");
+            let route = dir.path().join("alertmanager/alertmanager.yml");
+            succeeds(&amtool, &["check-config", route.to_str().unwrap()]).unwrap();
+            // With its examples too, as somebody makes them their own.
+            let text = fs::read_to_string(&route).unwrap();
+            let text = text.replace("\n  # - ", "\n  - ").replace("\n  #   ", "\n    ");
+            assert!(text.contains("\n  - name: hook\n    webhook_configs:"), "{text}");
+            fs::write(&route, text).unwrap();
+            let said = said(&amtool, &["check-config", route.to_str().unwrap()]).unwrap();
+            assert!(said.contains("3 receivers"), "{said}");
+            routes += 1;
+        }
+    }
+    assert_eq!(routes, 8);
 }
 
 #[test]

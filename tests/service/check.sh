@@ -188,6 +188,39 @@ systemctl daemon-reload
 is "a drop-in is none of ours" "$(./masthead service install)" "nothing to do"
 has "and is shown" "$(./masthead service status)" "$UNIT.d/mine.conf"
 
+# Backup and restore of the running service, its configuration too.
+mkdir -p /etc/masthead
+echo 'global: {}' >/etc/masthead/masthead.yml
+./masthead service install --config /etc/masthead/masthead.yml >/dev/null
+backup=$(./masthead backup /tmp/b.tar.gz --json 2>&1)
+is "a backup of the running service" $? 0
+has "of this kind" "$backup" '"kind":"embedded"'
+is "readable for root alone" "$(stat -c %a /tmp/b.tar.gz)" 600
+echo 'wrong: {}' >/etc/masthead/masthead.yml
+./masthead backup /tmp/wrong.tar.gz >/dev/null 2>&1
+is "a backup with a configuration that does not do" $? 0
+echo 'masthead: {}' >/etc/masthead/masthead.yml
+ran=$(pid)
+head -c 500 /tmp/b.tar.gz >/tmp/cut.tar.gz
+cut=$(./masthead restore /tmp/cut.tar.gz --yes 2>&1)
+is "half a backup" $? 1
+has "is refused" "$cut" "it is damaged"
+is "and nothing is touched" "$(pid)" "$ran"
+undone=$(./masthead restore /tmp/wrong.tar.gz --yes 2>&1)
+is "one that does not start" $? 1
+has "is undone" "$undone" "what was there before is there again"
+is "its configuration too" "$(cat /etc/masthead/masthead.yml)" "masthead: {}"
+./masthead service status >/dev/null
+is "and it runs" $? 0
+restored=$(./masthead restore /tmp/b.tar.gz --yes 2>&1)
+is "a restore" $? 0
+has "says so" "$restored" "masthead is ready"
+is "brings the configuration" "$(cat /etc/masthead/masthead.yml)" "global: {}"
+is "and leaves nothing" "$(find "$DATA" -name '.masthead-*' | wc -l)" 0
+./masthead service status >/dev/null
+is "it runs" $? 0
+rm /tmp/*.tar.gz
+
 # An update: another program in the same place.
 cp ./masthead ./masthead.newer
 printf 'x' >>./masthead.newer

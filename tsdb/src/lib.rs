@@ -11,12 +11,13 @@
 //! - [`Db`]: open, commit, sync, maintain, close; it is a [`model::Querier`].
 //! - [`block`]: the files that hold history; [`wal`]: the log, its format and how a follower reads it.
 //! - [`prometheus`]: Prometheus' own files; [`Db::import`] reads them into the store, [`export`] writes blocks from it.
-//! - [`DbReadOnly`]: the store as it is at one moment, also beside a process that writes; [`verify`] checks all its bytes.
+//! - [`DbReadOnly`]: the store as it is at one moment, also beside a process that writes, [`store_files`] its files; [`verify`] checks all its bytes.
 //! - [`sim`]: a folder in memory that fails on demand.
 
 mod analyze;
 pub mod block;
 mod chunk;
+mod copy;
 mod db;
 pub mod dir;
 mod error;
@@ -36,6 +37,7 @@ mod verify;
 pub mod wal;
 
 pub use analyze::{Analysis, MetricUse};
+pub use copy::{StoreFile, store_files};
 pub use db::{Cardinality, Db, Options, Stats};
 pub use error::{AppendError, Error, Warning};
 pub use export::{Export, export};

@@ -22,7 +22,7 @@ use crate::wal::{
 };
 
 /// How often blocks may change while the log is read. Cuts are hours apart, and compactions minutes at the least.
-const ATTEMPTS: usize = 5;
+pub(crate) const ATTEMPTS: usize = 5;
 
 /// See the module's text.
 #[derive(Debug)]
@@ -143,7 +143,7 @@ pub(crate) fn block_streams(blocks: &[Arc<Block>], range: (i64, i64)) -> Vec<Box
         .collect()
 }
 
-fn block_names(dir: &dyn Dir) -> Result<Vec<String>, Error> {
+pub(crate) fn block_names(dir: &dyn Dir) -> Result<Vec<String>, Error> {
     let names = dir
         .list(BLOCKS)
         .map_err(io_error("listing", dir.display(BLOCKS)))?;
@@ -176,6 +176,42 @@ pub(crate) fn read_log(
     each: &mut dyn FnMut(u8, &[u8]) -> bool,
     warnings: &mut Vec<Warning>,
 ) -> Result<Option<u64>, Error> {
+    let (files, has_checkpoint) = log_names(dir)?;
+    let mut open = Vec::new();
+    for path in &files {
+        match dir.open(path) {
+            Ok(file) => open.push(file),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(io_error("opening", dir.display(path))(error)),
+        }
+    }
+    let mut total = 0;
+    for (at, (path, file)) in files.iter().zip(&open).enumerate() {
+        check(cancel)?;
+        let is_checkpoint = at == 0 && has_checkpoint;
+        let mut bytes = read_file(file.as_ref()).map_err(io_error("reading", dir.display(path)))?;
+        // The next segment may say that this one counts only up to somewhere.
+        let next = open.get(at + 1).filter(|_| !is_checkpoint).and_then(|next| {
+            let mut head = [0; wal::HEADER_BYTES];
+            next.read_exact_at(&mut head, 0).ok()?;
+            header_cut(&head)
+        });
+        bytes.truncate(usize::try_from(next.unwrap_or(NO_CUT)).unwrap_or(usize::MAX));
+        total += bytes.len() as u64;
+        let end = scan(&bytes, &mut *each);
+        // Where the log is written to, the last record may be half there.
+        report(dir, path, &end, at + 1 == files.len() && !is_checkpoint, warnings);
+    }
+    Ok(Some(total))
+}
+
+/// The files that the log consists of now, in their order.
+pub(crate) fn log_files(dir: &dyn Dir) -> Result<Vec<String>, Error> {
+    log_names(dir).map(|(files, _)| files)
+}
+
+/// The same, and whether the first is a checkpoint.
+fn log_names(dir: &dyn Dir) -> Result<(Vec<String>, bool), Error> {
     let names = dir
         .list(wal::FOLDER)
         .map_err(io_error("listing", dir.display(wal::FOLDER)))?;
@@ -193,32 +229,7 @@ pub(crate) fn read_log(
     segments.sort_unstable();
     let mut files: Vec<String> = checkpoint.map(checkpoint_name).into_iter().collect();
     files.extend(segments.iter().map(|number| segment_name(*number)));
-    let mut open = Vec::new();
-    for path in &files {
-        match dir.open(path) {
-            Ok(file) => open.push(file),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(io_error("opening", dir.display(path))(error)),
-        }
-    }
-    let mut total = 0;
-    for (at, (path, file)) in files.iter().zip(&open).enumerate() {
-        check(cancel)?;
-        let is_checkpoint = at == 0 && checkpoint.is_some();
-        let mut bytes = read_file(file.as_ref()).map_err(io_error("reading", dir.display(path)))?;
-        // The next segment may say that this one counts only up to somewhere.
-        let next = open.get(at + 1).filter(|_| !is_checkpoint).and_then(|next| {
-            let mut head = [0; wal::HEADER_BYTES];
-            next.read_exact_at(&mut head, 0).ok()?;
-            header_cut(&head)
-        });
-        bytes.truncate(usize::try_from(next.unwrap_or(NO_CUT)).unwrap_or(usize::MAX));
-        total += bytes.len() as u64;
-        let end = scan(&bytes, &mut *each);
-        // Where the log is written to, the last record may be half there.
-        report(dir, path, &end, at + 1 == files.len() && !is_checkpoint, warnings);
-    }
-    Ok(Some(total))
+    Ok((files, checkpoint.is_some()))
 }
 
 fn report(dir: &dyn Dir, path: &str, end: &SegmentEnd, last: bool, warnings: &mut Vec<Warning>) {

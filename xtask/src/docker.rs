@@ -90,11 +90,6 @@ impl Docker {
         self.folder.path().join("docker.sock")
     }
 
-    /// The process that keeps its network namespace.
-    pub(crate) fn namespace(&self) -> u32 {
-        self.namespace.id()
-    }
-
     /// A program that speaks to this engine.
     pub(crate) fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
@@ -117,6 +112,11 @@ impl Docker {
         }
         command.arg(program);
         command
+    }
+
+    /// The process that keeps its network namespace.
+    pub(crate) fn namespace(&self) -> u32 {
+        self.namespace.id()
     }
 
     /// Runs `docker ARGS` and gives what it printed.
@@ -326,6 +326,15 @@ pub(crate) fn new_namespace() -> Result<Child> {
         "set",
         "lo",
         "up",
+    ]))?;
+    // A new namespace may have taken over that the machine forwards packets; where it does before Docker starts, Docker before 28 leaves
+    // the policy of FORWARD open.
+    shell::output(Command::new("nsenter").args([
+        &format!("--net=/proc/{pid}/ns/net"),
+        "busybox",
+        "sysctl",
+        "-w",
+        "net.ipv4.ip_forward=0",
     ]))?;
     Ok(child)
 }

@@ -3,6 +3,7 @@
 //! [`CASES`] is the table; a case is a name and a function. A case that lacks something (root, a peer) says so and is
 //! skipped by name; in CI it fails.
 
+mod backup;
 mod blocks;
 pub(crate) mod containers;
 mod disk;
@@ -16,6 +17,8 @@ mod stack;
 mod survives;
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
@@ -24,6 +27,9 @@ use crate::remote_write::{self, Series};
 use crate::server::Server;
 use crate::test::Tally;
 use crate::{shell, test};
+
+/// How many of [`SIDE_BY_SIDE`] run at once.
+const AT_ONCE: usize = 2;
 
 /// How a case ended without an error.
 pub(crate) enum Outcome {
@@ -54,6 +60,10 @@ const CASES: &[Case] = &[
     case!(
         "the first samples are there soon after the start",
         survives::first_samples
+    ),
+    case!(
+        "a backup is made while samples come in, and restored",
+        backup::while_it_runs
     ),
     case!(
         "Ctrl-C stops it within 2 s with everything on disk",
@@ -200,6 +210,10 @@ const CASES: &[Case] = &[
         name: "cAdvisor's dashboards fill",
         run: containers::dashboards::fill,
     },
+];
+
+/// Cases with engines and networks of their own that wait more than they work: some of them run at once. The longest come first.
+const SIDE_BY_SIDE: &[Case] = &[
     Case {
         name: "a stack is set up, asked, changed, mended, removed and set up again",
         run: stack::life::story,
@@ -213,20 +227,36 @@ const CASES: &[Case] = &[
         run: stack::broken_off::story,
     },
     Case {
+        name: "a stack is backed up while it runs, and restored",
+        run: stack::backup::story,
+    },
+    Case {
+        name: "a stack of older versions is upgraded, or goes back",
+        run: stack::upgrade::story,
+    },
+    Case {
+        name: "a stack is migrated to masthead up and back, with the same answers",
+        run: stack::migrate::story,
+    },
+    Case {
+        name: "a stack of a server is backed up, restored and upgraded over SSH",
+        run: stack::over_ssh::story,
+    },
+    Case {
+        name: "a stack lives on a remote host as it does here",
+        run: stack::remote::life,
+    },
+    Case {
+        name: "remote hosts that fail, lie or are out of reach",
+        run: stack::remote::faults,
+    },
+    Case {
+        name: "a stack's optional components do their work, go, and come back with their data",
+        run: stack::parts::story,
+    },
+    Case {
         name: "nobody reaches a stack without its password",
         run: stack::reach::everywhere,
-    },
-    Case {
-        name: "a stack on a remote host is set up, asked, changed, mended and removed over SSH",
-        run: stack::remote::life::story,
-    },
-    Case {
-        name: "what goes wrong on the way to a remote host is said with its cure, and the next run goes on",
-        run: stack::remote::faults::story,
-    },
-    Case {
-        name: "two remote hosts are set up at once, and a dead one hides nothing of the other",
-        run: stack::remote::both::story,
     },
 ];
 
@@ -254,20 +284,45 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
 pub(crate) fn run_cases(filter: &str) -> Tally {
     let mut tally = Tally::default();
     for case in CASES.iter().filter(|case| case.name.contains(filter)) {
-        let one = match (case.run)() {
-            Ok(Outcome::Passed) => {
-                println!("ok   {}", case.name);
-                Tally::pass()
-            }
-            Ok(Outcome::Missing(why)) => test::missing(&format!("e2e: {}", case.name), &why),
-            Err(error) => {
-                println!("FAIL {}: {error:#}", case.name);
-                Tally::failure(&format!("e2e: {}", case.name))
-            }
-        };
-        tally.add(one);
+        tally.add(run_case(case));
     }
-    tally
+    let left = Mutex::new(SIDE_BY_SIDE.iter().filter(|case| case.name.contains(filter)));
+    let next = || left.lock().ok().and_then(|mut left| left.next());
+    let total = Mutex::new(tally);
+    std::thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                while let Some(case) = next() {
+                    let one = run_case(case);
+                    if let Ok(mut total) = total.lock() {
+                        total.add(one);
+                    }
+                }
+            });
+        }
+    });
+    match total.into_inner() {
+        Ok(tally) => tally,
+        // A case that panicked while it was counted counts as failed, and so do all.
+        Err(_) => Tally::failure("e2e: a case that panicked"),
+    }
+}
+
+fn run_case(case: &Case) -> Tally {
+    let began = Instant::now();
+    let ended = (case.run)();
+    let took = began.elapsed().as_secs_f64();
+    match ended {
+        Ok(Outcome::Passed) => {
+            println!("ok   {} ({took:.0} s)", case.name);
+            Tally::pass()
+        }
+        Ok(Outcome::Missing(why)) => test::missing(&format!("e2e: {}", case.name), &why),
+        Err(error) => {
+            println!("FAIL {} ({took:.0} s): {error:#}", case.name);
+            Tally::failure(&format!("e2e: {}", case.name))
+        }
+    }
 }
 
 /// Sends series to a server by remote write.

@@ -18,7 +18,6 @@ mod docs;
 mod e2e;
 mod http;
 mod peers;
-mod remote;
 mod remote_write;
 mod server;
 mod shell;

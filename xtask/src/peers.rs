@@ -11,7 +11,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -84,6 +84,11 @@ pub(crate) fn program(name: &str) -> Result<PathBuf> {
     Ok(link(name))
 }
 
+/// A file of a peer's package, by its path without the leading slash; there once [`program`] was.
+pub(crate) fn unpacked(path: &Path) -> PathBuf {
+    dir().join("root").join(path)
+}
+
 /// What apt calls the version of a peer's package, for reports.
 pub(crate) fn version(package: &str) -> String {
     let versions = fs::read_to_string(dir().join("versions")).unwrap_or_default();
@@ -108,6 +113,8 @@ fn programs() -> impl Iterator<Item = (&'static str, &'static str)> {
 }
 
 fn ensure() -> Result<()> {
+    static FETCHING: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let _alone = FETCHING.lock();
     // `is_file` follows the link, so a half-made or emptied tree counts as missing.
     if programs().all(|(_, name)| link(name).is_file()) && dir().join("versions").is_file() {
         return Ok(());

@@ -193,6 +193,12 @@ pub(crate) fn obtain(names: &[&str], package: &str) -> Result<PathBuf> {
     if which("apt-get").is_none() || !is_root() {
         bail!("{how}");
     }
+    // One at a time, as apt has it; another thread may have wanted the same.
+    static INSTALLING: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let _alone = INSTALLING.lock();
+    if let Some(path) = found() {
+        return Ok(path);
+    }
     println!("installing {package} with apt-get");
     apt_install(package).with_context(|| how.clone())?;
     found().with_context(|| how)

@@ -16,7 +16,7 @@ use crate::docker::known::AllowList;
 use crate::docker::marks::Marks;
 
 /// The marks' file in the data folder.
-const MARKS_FILE: &str = "container-events.jsonl";
+pub(crate) const MARKS_FILE: &str = "container-events.jsonl";
 /// Files that are left to the store, the listener and the scrapes when few may be open.
 const OTHER_FILES: u64 = 256;
 /// More open files than this are of no use.

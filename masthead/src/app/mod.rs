@@ -29,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::runner::{Limits, Runner};
 use crate::api::{self, About, Access, Api};
+use crate::backup::exchange::Exchange;
 use crate::clock;
 use crate::config::Config;
 use crate::ingest::Sink;
@@ -87,6 +88,9 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     check_listen(options.listen, options.web_config.as_deref(), options.insecure)?;
     let mut lock = data_dir::Lock::take(&options.data_dir)?;
+    if Exchange::new(&options.data_dir).recover()? {
+        tracing::warn!("a restore into the data folder was cut off; what was there before it is there again");
+    }
     let socket = listener::bind(options.listen).await?;
     let address = socket.local_addr().context("reading the listener's address")?;
     let web_config = options.web_config.clone();
@@ -293,7 +297,7 @@ async fn shut_down(running: Running) -> anyhow::Result<()> {
 }
 
 /// The name of this machine, `localhost` where it has none.
-fn hostname() -> String {
+pub(crate) fn hostname() -> String {
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
     if name.is_empty() {
         "localhost".to_owned()

@@ -42,6 +42,7 @@ pub fn import(
     from: &Path,
     data_dir: &Path,
     now_ms: i64,
+    cancel: &Cancel,
     progress: &mut dyn FnMut(ImportStep),
 ) -> anyhow::Result<ImportReport> {
     let dir: Arc<dyn Dir> = Arc::new(
@@ -59,8 +60,7 @@ pub fn import(
         from.display()
     );
     let sources: Vec<SourceMeta> = metas.iter().map(BlockMeta::source).collect();
-    let cancel = Cancel::new();
-    let mut source = Source::open(dir, &sources, IMPORT_RANGE_MS, &cancel).with_context(|| {
+    let mut source = Source::open(dir, &sources, IMPORT_RANGE_MS, cancel).with_context(|| {
         format!(
             "reading Prometheus' data folder {}; to go on without a damaged block, move its folder away",
             from.display()
@@ -84,7 +84,7 @@ pub fn import(
     }
     let lock = data_dir::Lock::take(data_dir)?;
     let imported = open_store(data_dir, now_ms, &mut warnings).and_then(|db| {
-        let imported = db.import(&mut source, now_ms, &cancel, progress);
+        let imported = db.import(&mut source, now_ms, cancel, progress);
         db.close(now_ms)?;
         imported.with_context(|| {
             format!(
@@ -192,6 +192,7 @@ pub fn export(
     to: &Path,
     (from_ms, to_ms): (i64, i64),
     now_ms: i64,
+    cancel: &Cancel,
     progress: &mut dyn FnMut(&WrittenBlock),
 ) -> anyhow::Result<Vec<WrittenBlock>> {
     let target: Arc<dyn Dir> =
@@ -221,7 +222,7 @@ pub fn export(
         meta: &meta::render,
         progress,
     };
-    let written = tsdb::export(db, &target, &mut export, &Cancel::new());
+    let written = tsdb::export(db, &target, &mut export, cancel);
     owner::give_to_owner(to)?;
     written.with_context(|| format!("writing blocks into {}", to.display()))
 }

@@ -7,7 +7,7 @@ use client::{Client, ClientError, Health, Range, TargetHealth};
 use serde::Serialize;
 
 use crate::cli::server::{ServerArgs, flag_ms};
-use crate::cli::{history, out, summary, words};
+use crate::cli::{history, out, summary, tunnel, words};
 use crate::clock;
 
 /// Points of a range without --step.
@@ -70,14 +70,12 @@ pub(super) fn run(args: &MetricsArgs) -> anyhow::Result<()> {
         .enable_all()
         .build()?;
     let (client, tunnel) = runtime.block_on(args.server.client())?;
-    let asked = match args.range()? {
-        Some(range) => runtime.block_on(over(args, &client, range)),
-        None => runtime.block_on(now(args, &client)),
-    };
-    match asked {
-        Ok(text) => out::line(&text?),
-        Err(error) => Err(runtime.block_on(args.server.explain_through(error, tunnel.as_ref()))),
-    }
+    let range = args.range()?;
+    let asked = runtime.block_on(tunnel::ask(tunnel.as_ref(), async || match range {
+        Some(range) => over(args, &client, range).await,
+        None => now(args, &client).await,
+    }))?;
+    out::line(&asked.map_err(|error| args.server.explain(error))??)
 }
 
 async fn now(args: &MetricsArgs, client: &Client) -> Result<anyhow::Result<String>, ClientError> {

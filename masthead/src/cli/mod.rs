@@ -130,6 +130,11 @@ enum PromqlCommand {
     },
 }
 
+/// `1.5 MiB`
+pub(crate) fn bytes_text(bytes: f64) -> String {
+    words::bytes(Some(bytes))
+}
+
 /// An error with its causes, each said once: some texts hold their cause already.
 #[must_use]
 pub fn error_text(error: &anyhow::Error) -> String {

@@ -5,7 +5,7 @@ use client::{Data, Histogram, Range, Series};
 use comfy_table::{CellAlignment, Table, presets};
 
 use crate::cli::server::{ServerArgs, flag_ms};
-use crate::cli::{out, plot};
+use crate::cli::{out, plot, tunnel};
 use crate::clock;
 
 #[derive(Debug, Args)]
@@ -37,14 +37,11 @@ pub(super) fn run(args: &QueryArgs) -> anyhow::Result<()> {
         .build()?;
     let (client, tunnel) = runtime.block_on(args.server.client())?;
     let range = args.range()?;
-    let asked = match &range {
-        Some(range) => runtime.block_on(client.query_range(&args.expr, range)),
-        None => runtime.block_on(client.query(&args.expr)),
-    };
-    let answer = match asked {
-        Ok(answer) => answer,
-        Err(error) => return Err(runtime.block_on(args.server.explain_through(error, tunnel.as_ref()))),
-    };
+    let asked = runtime.block_on(tunnel::ask(tunnel.as_ref(), async || match &range {
+        Some(range) => client.query_range(&args.expr, range).await,
+        None => client.query(&args.expr).await,
+    }))?;
+    let answer = asked.map_err(|error| args.server.explain(error))?;
     for text in answer.warnings.iter().chain(&answer.infos) {
         out::note(text);
     }

@@ -159,18 +159,6 @@ impl ServerArgs {
             .unwrap_or_else(|| DEFAULT_URL.to_owned())
     }
 
-    /// An error with the flag that cures it; where there was a tunnel and it is gone, that is the error.
-    pub(super) async fn explain_through(&self, error: ClientError, tunnel: Option<&Link>) -> anyhow::Error {
-        match tunnel {
-            Some(link) if !link.is_alive().await => stack::StackError::Dropped {
-                server: link.server().name.to_string(),
-                attempt: "asking its Prometheus".to_owned(),
-            }
-            .into(),
-            _ => self.explain(error),
-        }
-    }
-
     /// An error with the flag that cures it.
     pub(super) fn explain(&self, error: ClientError) -> anyhow::Error {
         match self.cure(&error) {
@@ -195,9 +183,6 @@ impl ServerArgs {
             ClientError::Unauthorized { .. } => "--user NAME and --password-file FILE name others",
             ClientError::Connect { .. } if is_upstream => {
                 "`masthead check` says what is wrong with the stack"
-            }
-            ClientError::Connect { .. } if self.server.is_some() => {
-                "`masthead check --server NAME` says what is wrong with the stack there"
             }
             ClientError::Connect { .. } => "--url names another address",
             ClientError::Timeout { .. } => "--timeout waits longer",

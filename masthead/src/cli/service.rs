@@ -152,6 +152,32 @@ pub(super) fn run(command: ServiceCommand) -> anyhow::Result<()> {
     }
 }
 
+/// Can a service be installed here?
+pub(super) fn is_possible() -> bool {
+    observe::has_systemd(&Places::default()) && rustix::process::geteuid().is_root()
+}
+
+/// What the installed service is started with; nothing where there is none of ours.
+pub(super) fn installed() -> anyhow::Result<Options> {
+    match unit::found(&Places::default().unit)? {
+        Found::Ours { options, .. } => Ok(options),
+        Found::Absent | Found::Edited | Found::Foreign => Ok(Options::default()),
+    }
+}
+
+/// Installs the service with these options beside those that it has, and waits until it is ready.
+pub(super) fn put(mut options: Options) -> anyhow::Result<()> {
+    let places = Places::default();
+    let _guard = apply::Guard::take()?;
+    let observed = observe::observe(&places)?;
+    options.keep(&installed()?);
+    let text = unit_text(&places, &options)?;
+    for step in plan::install(&observed, &text, false, &places)? {
+        apply::step(step, &places, &text)?;
+    }
+    Ok(())
+}
+
 /// How a plan is done and told.
 #[derive(Debug)]
 struct Run {

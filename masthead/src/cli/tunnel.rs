@@ -27,6 +27,20 @@ pub(super) async fn open(
     Ok((access, link))
 }
 
+/// Asks something, and once more over a new connection where the tunnel broke off meanwhile.
+pub(super) async fn ask<T, E>(
+    tunnel: Option<&Link>,
+    ask: impl AsyncFn() -> Result<T, E>,
+) -> anyhow::Result<Result<T, E>> {
+    match (ask().await, tunnel) {
+        (Err(_), Some(link)) if !link.is_alive().await => {
+            link.come_back().await?;
+            Ok(ask().await)
+        }
+        (answer, _) => Ok(answer),
+    }
+}
+
 async fn reach(link: &Link, server: &Server, base_dir: Option<&Path>) -> anyhow::Result<Access> {
     let base_dir = match base_dir.or(server.base_dir.as_deref()) {
         Some(dir) => dir.to_owned(),

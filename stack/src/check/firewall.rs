@@ -92,6 +92,33 @@ enum Fate {
     Returned,
 }
 
+/// Does the host hand packets of other machines on into the stack's network? Docker before 28 forbids it only where forwarding was off
+/// before it started. cAdvisor's figures would be there for whoever has a route.
+pub(crate) fn forwards(rules: &Rules) -> Option<Block> {
+    let text = rules.iptables.as_deref()?;
+    let has_policy = text.lines().any(|line| line.trim() == "-P FORWARD ACCEPT");
+    let drops = |line: &str| {
+        let is_isolation = line.starts_with("-A DOCKER-ISOLATION");
+        !is_isolation && line.contains(&format!("-o {BRIDGE} ")) && line.trim_end().ends_with("-j DROP")
+    };
+    if !has_policy || text.lines().any(drops) {
+        return None;
+    }
+    let chain = match text.contains("-N DOCKER-USER") {
+        true => "DOCKER-USER",
+        false => "FORWARD",
+    };
+    Some(Block {
+        found: format!(
+            "iptables' policy of FORWARD is ACCEPT: another machine that has a route to {BRIDGE} through this one reaches cAdvisor, which \
+             gives its figures without a password"
+        ),
+        cure: format!(
+            "iptables -I {chain} ! -i {BRIDGE} -o {BRIDGE} -m conntrack --ctstate NEW -j DROP (and keep it over restarts)"
+        ),
+    })
+}
+
 fn iptables_block(text: &str, port: u16) -> Option<String> {
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
     match walk(&lines, "INPUT", port, 0) {
@@ -245,6 +272,33 @@ fn nft_rule_accepts(line: &str, port: u16) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_host_that_hands_packets_on_is_named_with_the_rule_that_ends_it() {
+        let rules = |text: &str| Rules {
+            iptables: Some(text.to_owned()),
+            ..Rules::default()
+        };
+        let open = "-P FORWARD ACCEPT\n-N DOCKER-USER\n-A DOCKER-ISOLATION-STAGE-2 -o masthead0 -j DROP\n";
+        let block = forwards(&rules(open)).expect("open");
+        assert!(
+            block
+                .cure
+                .starts_with("iptables -I DOCKER-USER ! -i masthead0 -o masthead0"),
+            "{block:?}"
+        );
+        let cured =
+            format!("{open}-A DOCKER-USER ! -i masthead0 -o masthead0 -m conntrack --ctstate NEW -j DROP\n");
+        assert_eq!(forwards(&rules(&cured)), None);
+        assert_eq!(forwards(&rules("-P FORWARD DROP\n")), None);
+        assert_eq!(
+            forwards(&rules(
+                "-P FORWARD ACCEPT\n-A DOCKER ! -i masthead0 -o masthead0 -j DROP\n"
+            )),
+            None
+        );
+        assert_eq!(forwards(&Rules::default()), None);
+    }
 
     /// What `iptables -S` printed after `ufw enable` (0.36), and after the rule below was added to it.
     const UFW: &str = include_str!("testdata/iptables-ufw.txt");

@@ -9,7 +9,7 @@ use crate::engine::{Health, Inspected};
 use crate::place::Space;
 use crate::prometheus::{Target, TargetHealth};
 use crate::settle::ending;
-use crate::{Component, Options, State};
+use crate::{Component, Options, State, spec};
 
 /// Room that is left for data, below which Prometheus is about to stop.
 const FREE_PROBLEM_BYTES: u64 = 256 << 20;
@@ -196,6 +196,13 @@ fn judge(target: &Target, options: &Options, block: Option<&firewall::Block>) ->
             let (found, cure) = down(component, block);
             Finding::problem(&name, format!("{who} is down: {}{found}", target.error), cure)
         }
+        (TargetHealth::Down, None) if target.job == spec::APPS_JOB => Finding::new(
+            &name,
+            Level::Warning,
+            format!("{who} asks to be scraped and is down: {}", target.error),
+            "see that it serves its metrics there, and bring Prometheus into a network of its (docker inspect shows them): masthead setup \
+             --network NAME",
+        ),
         (TargetHealth::Down, None) => Finding::new(
             &name,
             Level::Warning,
@@ -252,12 +259,17 @@ pub(crate) fn password(status: u16) -> Finding {
     }
 }
 
-/// What promtool complains of, without what it is content with.
-pub(crate) fn promtool_complaint(output: &str) -> String {
+/// What promtool or amtool complains of, without what it is content with.
+pub(crate) fn tool_complaint(output: &str) -> String {
     let lines: Vec<&str> = output
         .lines()
         .map(str::trim)
-        .filter(|line| !line.is_empty() && !line.starts_with("Checking ") && !line.starts_with("SUCCESS"))
+        // amtool says on the same line what is wrong.
+        .map(|line| match line.strip_prefix("Checking ") {
+            Some(rest) => rest.split_once("FAILED: ").map_or("", |(_, complaint)| complaint),
+            None => line,
+        })
+        .filter(|line| !line.is_empty() && !line.starts_with("SUCCESS"))
         .collect();
     lines.join(" ")
 }

@@ -142,8 +142,14 @@ fn what_promtool_complains_of_is_all_that_is_said() {
     let output = "Checking /etc/prometheus/prometheus.yml\n SUCCESS: 1 rule files found\n  FAILED: parsing YAML file conf.d/a.yml:\n \
                   line 1: field foo not found\n\n";
     assert_eq!(
-        promtool_complaint(output),
+        tool_complaint(output),
         "FAILED: parsing YAML file conf.d/a.yml: line 1: field foo not found"
+    );
+    let output = "Checking '/etc/alertmanager/alertmanager.yml'  FAILED: undefined receiver \"x\" used in route\n\n\
+                  amtool: error: failed to validate 1 file(s)\n";
+    assert_eq!(
+        tool_complaint(output),
+        "undefined receiver \"x\" used in route amtool: error: failed to validate 1 file(s)"
     );
 }
 

@@ -41,6 +41,8 @@ pub(crate) struct About {
     pub(crate) cpus: u32,
     /// Memory of its machine; 0 when it does not say.
     pub(crate) memory_bytes: u64,
+    /// It manages a swarm.
+    pub(crate) is_swarm_manager: bool,
     /// Who holds its images.
     pub(crate) image_store: ImageStore,
 }
@@ -90,6 +92,10 @@ impl Engine {
             root: PathBuf::from(info.docker_root_dir.unwrap_or_default()),
             cpus: info.ncpu.and_then(|n| u32::try_from(n).ok()).unwrap_or(0).max(1),
             memory_bytes: info.mem_total.and_then(|n| u64::try_from(n).ok()).unwrap_or(0),
+            is_swarm_manager: info
+                .swarm
+                .and_then(|swarm| swarm.control_available)
+                .unwrap_or(false),
             image_store: image_store(
                 info.driver_status.as_deref().unwrap_or_default(),
                 info.containerd.and_then(|known| known.address),

@@ -140,6 +140,10 @@ pub(super) fn dropped(server: &Server, attempt: &str) -> StackError {
 
 fn words(error: &openssh::Error) -> String {
     use std::error::Error as _;
+    // Its own words say no more than that there was no connection.
+    if let openssh::Error::Connect(error) = error {
+        return error.to_string();
+    }
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

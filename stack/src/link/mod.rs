@@ -30,6 +30,10 @@ use forward::Forward;
 const CONNECT_LIMIT: Duration = Duration::from_secs(15);
 /// A server that is silent for three of these is gone.
 const ALIVE_INTERVAL: Duration = Duration::from_secs(5);
+/// How often a lost connection is tried again.
+const COME_BACK_ATTEMPTS: u32 = 8;
+/// Between two of these attempts.
+const COME_BACK_PAUSE: Duration = Duration::from_secs(4);
 /// What a program that ended hard leaves behind ends by itself after this.
 const PERSIST_S: NonZeroUsize = NonZeroUsize::new(600).expect("not zero");
 /// Names a configuration of `ssh` other than the user's own, for connections of ours alone.
@@ -187,6 +191,20 @@ impl Link {
     pub async fn is_alive(&self) -> bool {
         let session = self.session().await;
         session.check().await.is_ok()
+    }
+
+    /// Connects anew, as often as it takes within half a minute.
+    ///
+    /// # Errors
+    /// As [`Link::connect`], of the last attempt.
+    pub async fn come_back(&self) -> Result<(), StackError> {
+        for _ in 1..COME_BACK_ATTEMPTS {
+            match self.reconnect().await {
+                Err(StackError::Ssh { .. }) => tokio::time::sleep(COME_BACK_PAUSE).await,
+                other => return other,
+            }
+        }
+        self.reconnect().await
     }
 
     /// Connects anew, and leads the forwarded sockets and ports to the new connection, under the same local names.

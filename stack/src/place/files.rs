@@ -157,6 +157,10 @@ pub(super) fn remove(path: &Path) -> Result<(), StackError> {
     }
 }
 
+pub(super) fn rename(from: &Path, to: &Path) -> Result<(), StackError> {
+    fs::rename(from, to).map_err(|error| StackError::file("moving", from, error))
+}
+
 pub(super) fn remove_if_empty(path: &Path) -> Result<(), StackError> {
     match fs::remove_dir(path) {
         Err(error)

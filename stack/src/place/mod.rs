@@ -5,6 +5,7 @@
 
 mod files;
 mod lock;
+mod pipe;
 mod programs;
 mod remote;
 #[cfg(test)]
@@ -18,10 +19,11 @@ use std::path::{Path, PathBuf};
 use crate::desired::{Access, FolderKind};
 use crate::link::Link;
 use crate::ports::Listening;
-use crate::{ErrorKind, ObservedEntry, StackError};
+use crate::{ObservedEntry, StackError};
 
 use remote::{Remote, RemoteLock};
 
+pub(crate) use pipe::Pipe;
 pub(crate) use programs::Output;
 
 /// Where the locks are: only root can make files there, so nobody else can hold up a run.
@@ -246,6 +248,35 @@ impl Place {
         }
     }
 
+    /// Starts a program of the host, with both of its ends in our hands.
+    pub(crate) async fn pipe(&self, program: &str, words: &[&str]) -> Result<Pipe, StackError> {
+        match self {
+            Self::Here { .. } => pipe::start(program, words),
+            Self::There(remote) => pipe::start_over(remote.link(), program, words).await,
+        }
+    }
+
+    /// Runs a program of the host to its end, however long that takes; an error unless it ends with one of these codes.
+    pub(crate) async fn finish(
+        &self,
+        program: &str,
+        words: &[&str],
+        codes: &[i32],
+    ) -> Result<i32, StackError> {
+        self.pipe(program, words).await?.finish(codes).await
+    }
+
+    /// Gives a file or folder another name on the same file system.
+    pub(crate) async fn rename(&self, from: &Path, to: &Path) -> Result<(), StackError> {
+        match self {
+            Self::Here { .. } => {
+                let (from, to) = (from.to_owned(), to.to_owned());
+                blocking(move || files::rename(&from, &to)).await
+            }
+            Self::There(remote) => remote.rename(from, to).await,
+        }
+    }
+
     /// Is the mount of `/` one that other mounts can follow (shared, or a slave)?
     pub(crate) async fn root_is_shared(&self) -> bool {
         let table = match self {
@@ -263,24 +294,46 @@ impl Place {
         }
     }
 
-    /// The link to it, where it is another machine.
-    pub(crate) fn link(&self) -> Option<&Link> {
-        match self {
-            Self::Here { .. } => None,
-            Self::There(remote) => Some(remote.link()),
-        }
-    }
-
-    /// The error itself, or that the connection broke off where it is gone: what goes through a tunnel fails in many ways without one.
-    pub(crate) async fn blame(&self, error: StackError, attempt: &str) -> StackError {
+    /// An error as what it comes from: everything fails where the connection to a server is gone.
+    pub(crate) async fn explained(&self, error: StackError, attempt: &str) -> StackError {
         match self.link() {
-            Some(link) if error.kind() != ErrorKind::NoServer && !link.is_alive().await => {
+            Some(link)
+                if !matches!(error, StackError::Ssh { .. } | StackError::Dropped { .. })
+                    && !link.is_alive().await =>
+            {
                 StackError::Dropped {
                     server: link.server().name.to_string(),
                     attempt: attempt.to_owned(),
                 }
             }
             _ => error,
+        }
+    }
+
+    /// Looks at something, and once more over a new connection where the one to the server broke off meanwhile.
+    pub(crate) async fn look<T>(
+        &self,
+        attempt: &str,
+        look: impl AsyncFn() -> Result<T, StackError>,
+    ) -> Result<T, StackError> {
+        let error = match look().await {
+            Ok(seen) => return Ok(seen),
+            Err(error) => self.explained(error, attempt).await,
+        };
+        match self.link() {
+            Some(link) if matches!(error, StackError::Dropped { .. }) => {
+                link.come_back().await?;
+                look().await
+            }
+            _ => Err(error),
+        }
+    }
+
+    /// The link to it, where it is another machine.
+    pub(crate) fn link(&self) -> Option<&Link> {
+        match self {
+            Self::Here { .. } => None,
+            Self::There(remote) => Some(remote.link()),
         }
     }
 }

@@ -136,6 +136,10 @@ cat > "$new" || fail
 chown "$uid:$gid" "$new" && chmod "$mode" "$new" && kept "$new" && mv -f "$new" "$path" || fail
 kept "$folder""#;
 const REMOVE: &str = r#"rm -rf "$1""#;
+/// Asked again after the connection was lost, it may be done already. Into a folder nothing is moved.
+const RENAME: &str = r#"[ -e "$1" ] || [ -L "$1" ] || [ ! -e "$2" ] || exit 0
+[ ! -d "$2" ] || { echo "$2 is there already" >&2; exit 1; }
+mv -f "$1" "$2""#;
 const REMOVE_IF_EMPTY: &str = r#"[ -d "$1" ] || exit 0
 [ -n "$(ls -A "$1" | head -n 1)" ] || rmdir "$1""#;
 const SPACE: &str = r#"path=$1
@@ -179,7 +183,7 @@ impl Remote {
         &self.hostname
     }
 
-    /// Runs one of our scripts that only looks; once more over a new connection where the first one is gone.
+    /// Runs one of our scripts that only look; once more over a new connection where the first one is gone.
     async fn look(&self, script: &str, words: &[&str]) -> Result<LinkOutput, StackError> {
         match self.script(script, words, &[]).await {
             Err(StackError::Dropped { .. }) => {
@@ -290,7 +294,7 @@ impl Remote {
         };
         let [mode, uid, gid] = access_words(access);
         let said = self
-            .look(MAKE_FOLDER, &[&words_of(path)?, &mode, &uid, &gid, kind])
+            .script(MAKE_FOLDER, &[&words_of(path)?, &mode, &uid, &gid, kind], &[])
             .await?;
         done("making the folder", path, &said)
     }
@@ -300,24 +304,22 @@ impl Remote {
         let bytes = content.len().to_string();
         let path_word = words_of(path)?;
         let words = [path_word.as_str(), &mode, &uid, &gid, &bytes];
-        let said = match self.script(WRITE, &words, content).await {
-            // The whole file takes the old one's place or nothing does, so it may as well be written again.
-            Err(StackError::Dropped { .. }) => {
-                self.reconnect().await?;
-                self.script(WRITE, &words, content).await?
-            }
-            other => other?,
-        };
+        let said = self.script(WRITE, &words, content).await?;
         done("writing", path, &said)
     }
 
     pub(super) async fn remove(&self, path: &Path) -> Result<(), StackError> {
-        let said = self.look(REMOVE, &[&words_of(path)?]).await?;
+        let said = self.script(REMOVE, &[&words_of(path)?], &[]).await?;
         done("removing", path, &said)
     }
 
+    pub(super) async fn rename(&self, from: &Path, to: &Path) -> Result<(), StackError> {
+        let said = self.look(RENAME, &[&words_of(from)?, &words_of(to)?]).await?;
+        done("moving", from, &said)
+    }
+
     pub(super) async fn remove_if_empty(&self, path: &Path) -> Result<(), StackError> {
-        let said = self.look(REMOVE_IF_EMPTY, &[&words_of(path)?]).await?;
+        let said = self.script(REMOVE_IF_EMPTY, &[&words_of(path)?], &[]).await?;
         done("removing", path, &said)
     }
 

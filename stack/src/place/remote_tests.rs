@@ -97,6 +97,50 @@ async fn what_cannot_be_is_the_same_error() {
 }
 
 #[tokio::test]
+async fn streams_and_new_names_are_the_same() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let Some(sshd) = Sshd::start("streams_and_new_names_are_the_same") else {
+        return;
+    };
+    for place in both(&sshd).await {
+        let folder = tempfile::tempdir().expect("folder");
+        let (from, to) = (folder.path().join("it's one"), folder.path().join("two"));
+        fs::create_dir(&from).expect("folder");
+        fs::write(from.join("file"), "x").expect("write");
+        place.rename(&from, &to).await.expect("moved");
+        assert!(!from.exists() && to.join("file").exists());
+        place
+            .rename(&from, &folder.path().join("three"))
+            .await
+            .expect_err("nothing there");
+        // A megabyte in and out at once: neither end may wait for the other.
+        let mut pipe = place.pipe("cat", &[]).await.expect("cat");
+        let (mut input, mut output) = (pipe.input.take().expect("in"), pipe.output.take().expect("out"));
+        let sent: Vec<u8> = (0..1 << 20).map(|n: u32| n.to_le_bytes()[1]).collect();
+        let mut got = Vec::new();
+        let sending = async {
+            input.write_all(&sent).await.expect("sent");
+            input.shutdown().await.expect("ended");
+            drop(input);
+        };
+        let ((), read) = tokio::join!(sending, output.read_to_end(&mut got));
+        read.expect("read");
+        assert!(got == sent);
+        assert_eq!(pipe.finish(&[0]).await.expect("well"), 0);
+        let error = place
+            .finish("sh", &["-c", "exit 7"], &[0, 1])
+            .await
+            .expect_err("7");
+        assert!(error.to_string().contains("code 7"), "{error}");
+        assert_eq!(
+            place.finish("sh", &["-c", "exit 1"], &[0, 1]).await.expect("1"),
+            1
+        );
+    }
+}
+
+#[tokio::test]
 async fn data_changes_hands_and_the_users_own_does_not() {
     let Some(sshd) = Sshd::start("data_changes_hands_and_the_users_own_does_not") else {
         return;

@@ -47,6 +47,7 @@ fn facts(round: u8) -> Facts {
         docker_root: "/var/lib/docker".into(),
         docker_socket: "/var/run/docker.sock".into(),
         containerd_socket: None,
+        is_swarm_manager: false,
         root_is_shared: true,
         has_kmsg: true,
         has_dev_disk: true,
@@ -614,6 +615,25 @@ fn a_changed_option_changes_only_what_it_must() {
             "remove masthead-stack.pending",
         ],
     );
+}
+
+#[test]
+fn optional_components_come_go_and_come_back() {
+    let (plain, facts) = (options(), facts(1));
+    let mut whole = plain.clone();
+    ALL.into_iter().for_each(|component| whole.take_in(component));
+    let mut world = World::with(&plain, &facts);
+    let mut turn = |options: &Options| {
+        let wanted = desired(options, &facts);
+        let steps = plan(&wanted, &world.observe(), &run()).unwrap();
+        steps.iter().for_each(|step| world.apply(step));
+        assert_eq!(plan(&wanted, &world.observe(), &run()).unwrap(), []);
+        let steps: Vec<_> = steps.iter().map(ToString::to_string).collect();
+        steps.join("\n")
+    };
+    insta::assert_snapshot!("optional_in", turn(&whole));
+    insta::assert_snapshot!("optional_out", turn(&plain));
+    insta::assert_snapshot!("optional_again", turn(&whole));
 }
 
 #[test]

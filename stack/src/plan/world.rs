@@ -115,6 +115,7 @@ impl World {
                         id: name.clone(),
                         ours: container.ours,
                         base_dir: container.base_dir.clone(),
+                        image: String::new(),
                         fingerprint: container.fingerprint.clone(),
                         state: container.state,
                         networks: container.networks.keys().cloned().collect(),

@@ -4,11 +4,9 @@
 
 use std::fmt::Write as _;
 
-use std::net::Ipv4Addr;
-
 use super::{
-    APPS_JOB, CONTAINER_LABELS, GRAFANA_DASHBOARDS_ETC, GRAFANA_PROMETHEUS_PASSWORD, PROMETHEUS_ETC,
-    PROMETHEUS_PORT, USER, password_file, scrape_address,
+    CONTAINER_LABELS, GRAFANA_DASHBOARDS_ETC, GRAFANA_PROMETHEUS_PASSWORD, PROMETHEUS_ETC, PROMETHEUS_PORT,
+    USER, apps, password_file, scrape_address,
 };
 use crate::{Component, Facts, Options};
 
@@ -53,7 +51,7 @@ scrape_configs:
         job(&mut text, component, options, facts);
     }
     if options.has(Component::Discovery) {
-        apps(&mut text, facts.range.gateway);
+        apps::job(&mut text, facts);
     }
     text
 }
@@ -120,7 +118,7 @@ const CONTAINERS: &str = "    track_timestamps_staleness: true
 /// What series of containers get: `app` and `project`, with the meaning that they have with `masthead up`. Later rules win: the
 /// container's name, the compose service, that with its project, the swarm service. `name` is the label that holds the container's
 /// name, in the form of the regular expression `of`, and `prefix` what stands before the names of Docker's labels.
-fn app_rules(text: &mut String, name: &str, of: &str, prefix: &str) {
+pub(super) fn app_rules(text: &mut String, name: &str, of: &str, prefix: &str) {
     let project = format!("{prefix}com_docker_compose_project");
     let service = format!("{prefix}com_docker_compose_service");
     let both = format!("{project}, {service}");
@@ -139,7 +137,7 @@ fn app_rules(text: &mut String, name: &str, of: &str, prefix: &str) {
 }
 
 /// One rule; an empty replacement is Prometheus' own, the first group.
-fn relabel(text: &mut String, source: &str, regex: &str, target: &str, replacement: &str) {
+pub(super) fn relabel(text: &mut String, source: &str, regex: &str, target: &str, replacement: &str) {
     // Writing into a string cannot fail.
     let _ = write!(
         text,
@@ -148,58 +146,6 @@ fn relabel(text: &mut String, source: &str, regex: &str, target: &str, replaceme
     if !replacement.is_empty() {
         let _ = writeln!(text, "        replacement: {replacement}");
     }
-}
-
-/// The applications that ask for it. A target is found by its container's name, which the engine's resolver knows in every network that
-/// the container shares with Prometheus: so the targets of several networks and ports are one and the same, and of a container that
-/// shares none the error says so. In the host's network a container is at the gateway.
-fn apps(text: &mut String, gateway: Ipv4Addr) {
-    const LABEL: &str = "__meta_docker_container_label_";
-    const NAME: &str = "__meta_docker_container_name";
-    let port = format!("{LABEL}prometheus_io_port");
-    let named = format!("{NAME}, {port}");
-    let in_network = format!("__meta_docker_network_name, {NAME}, {port}");
-    let proxy = Component::Discovery;
-    let _ = write!(
-        text,
-        "  - job_name: {APPS_JOB}
-    docker_sd_configs:
-      - host: http://{}:{}
-        refresh_interval: 15s
-        match_first_network: false
-        filters:
-          - name: label
-            values: [prometheus.io/scrape=true]
-    relabel_configs:
-",
-        proxy.container(),
-        proxy.port()
-    );
-    relabel(text, &named, "/(.+);", "__address__", "$1:80");
-    relabel(text, &named, "/(.+);([0-9]+)", "__address__", "$1:$2");
-    relabel(text, "__address__", "(.+)", "instance", "");
-    relabel(
-        text,
-        &in_network,
-        "host;/(.+);([0-9]+)",
-        "__address__",
-        &format!("{gateway}:$2"),
-    );
-    relabel(
-        text,
-        &format!("{LABEL}prometheus_io_scheme"),
-        "(https?)",
-        "__scheme__",
-        "",
-    );
-    relabel(
-        text,
-        &format!("{LABEL}prometheus_io_path"),
-        "(/.*)",
-        "__metrics_path__",
-        "",
-    );
-    app_rules(text, NAME, "/(.+)", LABEL);
 }
 
 /// `alertmanager.yml`, with which somebody starts; theirs from then on.
@@ -240,8 +186,14 @@ inhibit_rules:
 "
 }
 
-/// Grafana's data source: the stack's Prometheus. Grafana puts the file's content in the place of its name.
-pub(super) fn grafana_datasource() -> String {
+/// Grafana's data source: the stack's Prometheus. Grafana puts the file's content in the place of its name, and takes no rate over less
+/// than four of the intervals.
+pub(super) fn grafana_datasource(options: &Options) -> String {
+    let interval_ms = options.scrape_interval.millis();
+    let interval = match interval_ms % 1000 {
+        0 => format!("{}s", interval_ms / 1000),
+        _ => format!("{interval_ms}ms"),
+    };
     format!(
         "\
 # Written by masthead setup, which writes it anew: edits here are lost.
@@ -261,6 +213,7 @@ datasources:
     jsonData:
       httpMethod: POST
       prometheusType: Prometheus
+      timeInterval: {interval}
 ",
         Component::Prometheus.container()
     )

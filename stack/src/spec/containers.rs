@@ -308,13 +308,16 @@ fn grafana(options: &Options, facts: &Facts) -> ContainerSpec {
     }
 }
 
-/// It passes on what docker_sd asks: the lists of containers and networks, and the version of the engine's API. Nothing that changes
-/// anything. Its image keeps its configuration in `/tmp` and its process id in `/run`.
+/// It passes on what docker_sd asks: the lists of containers and networks, and the version of the engine's API; and where there is a
+/// swarm, what dockerswarm_sd asks: those of services, tasks and nodes. Nothing that changes anything. Its image keeps its configuration in `/tmp` and its process id in `/run`.
 fn discovery(facts: &Facts) -> ContainerSpec {
     let component = Component::Discovery;
-    let allowed = ["CONTAINERS", "NETWORKS", "PING"];
+    let mut allowed = vec!["CONTAINERS", "NETWORKS", "PING"];
+    if facts.is_swarm_manager {
+        allowed.extend(["SERVICES", "TASKS", "NODES"]);
+    }
     let refused = ["POST", "EVENTS", "VERSION"];
-    let env = allowed.map(|name| format!("{name}=1")).into_iter();
+    let env = allowed.into_iter().map(|name| format!("{name}=1"));
     ContainerSpec {
         user: None,
         env: env

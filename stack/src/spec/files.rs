@@ -24,6 +24,21 @@ pub(super) const GRAFANA_DASHBOARDS: &str = "grafana/dashboards";
 pub(super) const DATASOURCE_PASSWORD: &str = "secrets/grafana-datasource.password";
 const DATASOURCE_FILE: &str = "grafana/datasources/masthead.yml";
 const DASHBOARDS_FILE: &str = "grafana/dashboards/masthead.yml";
+/// Our dashboards, which Grafana looks at again every ten seconds.
+pub(super) const DASHBOARDS: [(&str, &str); 3] = [
+    (
+        "grafana/dashboards/host.json",
+        include_str!("dashboards/host.json"),
+    ),
+    (
+        "grafana/dashboards/containers.json",
+        include_str!("dashboards/containers.json"),
+    ),
+    (
+        "grafana/dashboards/apps.json",
+        include_str!("dashboards/apps.json"),
+    ),
+];
 
 const ROOT: u32 = 0;
 /// A bcrypt hash of no known password: facts without a component's secret lock it.
@@ -89,6 +104,15 @@ fn folders_for(components: impl Iterator<Item = Component>) -> Vec<FolderSpec> {
         .collect()
 }
 
+/// The folders that hold data of a component.
+pub(crate) fn data_folders_of(component: Component) -> Vec<PathBuf> {
+    folders_of(component)
+        .into_iter()
+        .filter(|folder| folder.kind == FolderKind::Data)
+        .map(|folder| folder.path)
+        .collect()
+}
+
 /// The wanted folders, parents first; the first is the base directory itself.
 pub(super) fn folders(options: &Options) -> Vec<FolderSpec> {
     folders_for(options.components())
@@ -116,6 +140,7 @@ pub(crate) fn known_files() -> Vec<PathBuf> {
         .into_iter()
         .chain(secrets)
         .chain(optional.map(PathBuf::from))
+        .chain(DASHBOARDS.map(|(path, _)| PathBuf::from(path)))
         .collect()
 }
 
@@ -140,7 +165,7 @@ pub(super) fn files(options: &Options, facts: &Facts) -> Vec<FileSpec> {
     let mut files = vec![plain(OPTIONS_FILE, kept(options), 0o600, OnChange::Nothing)];
     for component in options.components() {
         files.extend(secret_files(component, facts));
-        files.extend(own_files(component, facts));
+        files.extend(own_files(component, options, facts));
     }
     files.push(plain(PROMTOOL_FILE, config::promtool(), 0o644, OnChange::Nothing));
     files.push(plain(
@@ -208,7 +233,7 @@ fn secret_files(component: Component, facts: &Facts) -> Vec<FileSpec> {
 }
 
 /// What a component reads besides.
-fn own_files(component: Component, facts: &Facts) -> Vec<FileSpec> {
+fn own_files(component: Component, options: &Options, facts: &Facts) -> Vec<FileSpec> {
     match component {
         Component::Alertmanager => vec![plain(
             ALERTMANAGER_FILE,
@@ -220,7 +245,7 @@ fn own_files(component: Component, facts: &Facts) -> Vec<FileSpec> {
             let secret = secret_of(Component::Prometheus, facts);
             let password = secret.map_or(String::new(), |secret| secret.password.clone());
             let restart = OnChange::Restart(component);
-            vec![
+            let mut files = vec![
                 file(
                     PathBuf::from(DATASOURCE_PASSWORD),
                     password,
@@ -228,9 +253,19 @@ fn own_files(component: Component, facts: &Facts) -> Vec<FileSpec> {
                     restart,
                     true,
                 ),
-                plain(DATASOURCE_FILE, config::grafana_datasource(), 0o644, restart),
+                plain(
+                    DATASOURCE_FILE,
+                    config::grafana_datasource(options),
+                    0o644,
+                    restart,
+                ),
                 plain(DASHBOARDS_FILE, config::grafana_dashboards(), 0o644, restart),
-            ]
+            ];
+            let dashboards = DASHBOARDS.iter();
+            files.extend(
+                dashboards.map(|(path, text)| plain(path, (*text).to_owned(), 0o644, OnChange::Nothing)),
+            );
+            files
         }
         Component::Prometheus
         | Component::NodeExporter

@@ -7,11 +7,11 @@ use super::{OPTIONS_FILE, PENDING_FILE, desired, kept_options, known_paths};
 use crate::desired::{Attachment, Desired};
 use crate::{Component, Facts, Options, Range, Reach, Secret};
 
-fn options() -> Options {
+pub(super) fn options() -> Options {
     Options::new("web-1".parse().unwrap())
 }
 
-fn facts() -> Facts {
+pub(super) fn facts() -> Facts {
     let secret = |component: Component| Secret {
         password: format!("PASSWORD-OF-{component}"),
         hash: format!("$2y$05$HASH-OF-{component}"),
@@ -36,6 +36,7 @@ fn facts() -> Facts {
         docker_root: "/var/lib/docker".into(),
         docker_socket: "/var/run/docker.sock".into(),
         containerd_socket: None,
+        is_swarm_manager: false,
         root_is_shared: true,
         has_kmsg: true,
         has_dev_disk: true,
@@ -62,6 +63,7 @@ fn moved() -> (Options, Facts) {
     .into();
     take_all_in(&mut options);
     options.retention_time = "1y".parse().unwrap();
+    options.networks = ["shop_default".parse().unwrap()].into();
     options.retention_size = Some("5GB".parse().unwrap());
     options.scrape_interval = "1m30s".parse().unwrap();
     options.server = "größe $HOME \"1\" \\ {{x}}".parse().unwrap();
@@ -70,10 +72,11 @@ fn moved() -> (Options, Facts) {
         memory_bytes: 64 << 30,
         cpus: 16,
         base_dir: "/srv/the stack".into(),
-        platform_networks: vec!["dokploy-network".to_owned()],
+        platform_networks: vec!["dokploy-network".to_owned(), "shop_default".to_owned()],
         docker_root: "/mnt/docker".into(),
         docker_socket: "/run/docker.sock".into(),
         containerd_socket: Some("/run/docker/containerd/containerd.sock".into()),
+        is_swarm_manager: true,
         root_is_shared: false,
         has_kmsg: false,
         has_dev_disk: false,
@@ -109,7 +112,13 @@ fn show(desired: &Desired) -> String {
             file.kind,
             file.on_change
         );
-        text.push_str(std::str::from_utf8(&file.content).unwrap());
+        match file.path.extension() {
+            // They are files of this folder as they are.
+            Some(extension) if extension == "json" && file.path.starts_with("grafana") => {
+                let _ = write!(text, "({} bytes)", file.content.len());
+            }
+            _ => text.push_str(std::str::from_utf8(&file.content).unwrap()),
+        }
     }
     for container in &desired.containers {
         let json = serde_json::to_string_pretty(container).unwrap();

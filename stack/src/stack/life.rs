@@ -3,16 +3,18 @@
 use futures_util::stream::select_all;
 
 use super::report::url;
-use super::{ComponentStatus, Report, Stack, Status, apply};
-use crate::apply::Site;
-use crate::check::{self, CheckReport, Finding, Level};
+use super::{ComponentStatus, Report, Stack, Status};
+use crate::check::{self, CheckReport, Finding, Level, firewall};
 use crate::engine::{Health, Inspected};
 use crate::{
-    Change, Component, Event, LogStream, OnEvent, Options, StackError, State, observe, plan, settle,
+    Change, Component, Event, LogStream, NetworkName, OnEvent, Options, StackError, State, observe, plan,
+    settle,
 };
 
 /// Where the base directory is mounted in Prometheus' container.
 const CONFIG_IN_CONTAINER: &str = "/etc/prometheus/prometheus.yml";
+/// Where Alertmanager's configuration is in its container.
+const ROUTE_IN_CONTAINER: &str = "/etc/alertmanager/alertmanager.yml";
 /// How long a file of findings may be.
 const MAX_FINDING_LINES: usize = 6;
 
@@ -40,6 +42,14 @@ impl Stack {
     /// # Errors
     /// No stack is set up, or the engine does not answer.
     pub async fn status(&self) -> Result<Status, StackError> {
+        self.place
+            .look("asking for the state of containers", async || {
+                self.status_now().await
+            })
+            .await
+    }
+
+    async fn status_now(&self) -> Result<Status, StackError> {
         let options = self.kept().await?;
         let mut components = Vec::new();
         for component in options.components() {
@@ -59,6 +69,12 @@ impl Stack {
     /// # Errors
     /// No stack is set up, or the engine does not answer.
     pub async fn check(&self) -> Result<CheckReport, StackError> {
+        self.place
+            .look("checking the stack", async || self.check_now().await)
+            .await
+    }
+
+    async fn check_now(&self) -> Result<CheckReport, StackError> {
         let options = self.kept().await?;
         let about = self.engine.about();
         let mut findings = vec![Finding::ok(
@@ -70,18 +86,31 @@ impl Stack {
             ),
         )];
         findings.push(self.check_settings().await);
-        let mut prometheus_runs = false;
+        findings.extend(self.check_networks(&options).await?);
+        let mut running = Vec::new();
         for component in options.components() {
             let seen = self.seen(component).await?;
-            prometheus_runs |= component == Component::Prometheus
-                && seen.as_ref().is_some_and(|seen| seen.state == State::Running);
+            if seen.as_ref().is_some_and(|seen| seen.state == State::Running) {
+                running.push(component);
+            }
             findings.extend(check::container(component, seen.as_ref()));
         }
-        if prometheus_runs {
+        if running.contains(&Component::Alertmanager) {
+            findings.push(self.check_route().await);
+        }
+        if running.contains(&Component::Prometheus) {
             findings.push(self.check_config().await);
             findings.extend(self.check_prometheus(&options).await);
         }
+        findings.push(self.check_versions().await);
         findings.push(self.check_disk(&options).await);
+        if options
+            .components()
+            .any(|component| component == Component::Cadvisor)
+            && let Some(open) = firewall::forwards(&firewall::rules(&self.place).await)
+        {
+            findings.push(Finding::new("forwarding", Level::Warning, open.found, open.cure));
+        }
         Ok(CheckReport { findings })
     }
 
@@ -148,21 +177,16 @@ impl Stack {
     /// Another run holds the lock, or a step failed; the next run goes on.
     pub async fn remove(&self, purge_data: bool, events: OnEvent<'_>) -> Result<Report, StackError> {
         let _lock = self.lock("remove", events).await?;
+        self.recover(events).await?;
         let observed = observe::observe(&self.engine, &self.place, &self.run.base_dir).await?;
         let steps = plan::removal(&observed, &self.run.base_dir, purge_data);
         let texts: Vec<String> = steps.iter().map(ToString::to_string).collect();
         events(Event::Planned { steps: texts.clone() });
-        let site = Site {
-            engine: &self.engine,
-            place: &self.place,
-            base_dir: &self.run.base_dir,
-            prometheus: None,
-        };
-        apply(&site, &steps, events).await?;
+        self.carry_out(&steps, events).await?;
         Ok(Report::of(texts))
     }
 
-    async fn kept(&self) -> Result<Options, StackError> {
+    pub(super) async fn kept(&self) -> Result<Options, StackError> {
         observe::kept_options(&self.place, &self.run.base_dir)
             .await?
             .ok_or_else(|| self.not_set_up())
@@ -202,6 +226,7 @@ impl Stack {
         events: OnEvent<'_>,
     ) -> Result<Report, StackError> {
         let _lock = self.lock(act.word(), events).await?;
+        self.recover(events).await?;
         let options = self.kept().await?;
         let mut components = self.named(components, &options)?;
         let observed = observe::observe(&self.engine, &self.place, &self.run.base_dir).await?;
@@ -294,6 +319,23 @@ impl Stack {
         }
     }
 
+    /// Networks that Prometheus should be in and that are gone.
+    async fn check_networks(&self, options: &Options) -> Result<Vec<Finding>, StackError> {
+        let there = self.engine.networks().await?;
+        let is_gone = |wanted: &&NetworkName| !there.iter().any(|network| network.name == wanted.to_string());
+        let gone = options.networks.iter().filter(is_gone);
+        Ok(gone
+            .map(|wanted| {
+                Finding::new(
+                    "network",
+                    Level::Warning,
+                    format!("{wanted}, which Prometheus should be in, is gone"),
+                    format!("make it and run masthead setup, or masthead setup --without-network {wanted}"),
+                )
+            })
+            .collect())
+    }
+
     /// Does promtool accept the configuration, with the user's own files?
     async fn check_config(&self) -> Finding {
         let name = "configuration";
@@ -301,13 +343,32 @@ impl Stack {
         match self.engine.exec(Component::Prometheus.container(), &words).await {
             Ok((0, _)) => Finding::ok(name, "promtool accepts it"),
             Ok((_, output)) => {
-                let text = check::promtool_complaint(&output);
+                let text = check::tool_complaint(&output);
                 Finding::problem(
                     name,
                     format!("promtool: {text}"),
                     "mend the file in conf.d or rules that it names, then masthead restart prometheus",
                 )
             }
+            Err(error) => Finding::problem(name, error.to_string(), ""),
+        }
+    }
+
+    /// Does amtool accept the user's configuration of Alertmanager?
+    async fn check_route(&self) -> Finding {
+        let name = "alertmanager.yml";
+        let words = ["amtool", "check-config", ROUTE_IN_CONTAINER];
+        match self
+            .engine
+            .exec(Component::Alertmanager.container(), &words)
+            .await
+        {
+            Ok((0, _)) => Finding::ok(name, "amtool accepts it"),
+            Ok((_, output)) => Finding::problem(
+                name,
+                format!("amtool: {}", check::tool_complaint(&output)),
+                "mend alertmanager/alertmanager.yml, then masthead restart alertmanager",
+            ),
             Err(error) => Finding::problem(name, error.to_string(), ""),
         }
     }
@@ -367,6 +428,7 @@ impl Report {
             url: None,
             user: None,
             password_file: None,
+            pages: Vec::new(),
         }
     }
 }

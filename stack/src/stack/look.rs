@@ -1,5 +1,7 @@
 //! One look at everything: what is wanted, what is there, and the steps between the two.
 
+use std::collections::BTreeMap;
+
 use super::{Access, Stack};
 use crate::desired::Desired;
 use crate::ports::{self, Listening, Wanted};
@@ -9,6 +11,9 @@ use crate::{Change, Component, Facts, Observed, Options, StackError, State, Step
 const PROXY: &str = "docker-proxy";
 /// The one that holds it where the engine has no proxies.
 const ENGINE: &str = "dockerd";
+
+/// Images that components shall have, where that is neither the one that they have nor the pinned one.
+pub(super) type Images = BTreeMap<Component, String>;
 
 /// What a look showed.
 pub(super) struct View {
@@ -33,8 +38,13 @@ impl View {
 }
 
 impl Stack {
-    /// Looks at everything, for the kept options with this change.
+    /// Looks at everything, for the kept options with this change. What is there keeps the image that it has.
     pub(super) async fn look(&self, change: &Change) -> Result<View, StackError> {
+        self.look_with(change, &Images::new()).await
+    }
+
+    /// The same with these images.
+    pub(super) async fn look_with(&self, change: &Change, images: &Images) -> Result<View, StackError> {
         let base_dir = &self.run.base_dir;
         let kept = observe::kept_options(&self.place, base_dir).await?;
         let start = match &kept {
@@ -42,9 +52,34 @@ impl Stack {
             None => Options::new(self.server_name()?),
         };
         let options = change.over(start)?;
-        let observed = observe::observe(&self.engine, &self.place, base_dir).await?;
-        let facts = observe::facts(&self.engine, &self.place, base_dir, &observed).await?;
-        let desired = spec::desired(&options, &facts);
+        let mut observed = observe::observe(&self.engine, &self.place, base_dir).await?;
+        let facts = observe::facts(&self.engine, &self.place, base_dir, &options, &observed).await?;
+        if let Some(absent) = change
+            .join
+            .iter()
+            .find(|network| !facts.platform_networks.contains(&network.to_string()))
+        {
+            return Err(StackError::Invalid(format!(
+                "--network {absent}: the engine has no such network that a container may join; `docker network ls` shows those it \
+                 has, and an overlay has to be made with --attachable"
+            )));
+        }
+        let mut desired = spec::desired(&options, &facts);
+        for container in &mut desired.containers {
+            let there = observed.containers.get(&container.name);
+            let kept = there
+                .filter(|there| self.is_of_this_stack(there) && !there.image.is_empty())
+                .map(|there| &there.image);
+            if let Some(image) = images.get(&container.component).or(kept) {
+                container.image.clone_from(image);
+            }
+        }
+        // Of the images of a way back no container may be left that names them.
+        for image in images.values() {
+            if self.engine.image_architecture(image).await?.is_some() {
+                observed.images.insert(image.clone());
+            }
+        }
         let steps = plan::plan(&desired, &observed, &self.run)?;
         self.check_ports(&options, kept.as_ref(), &facts, &observed)
             .await?;

@@ -3,10 +3,17 @@
 //! What changes something takes the lock, needs root, and leaves what a later run can go on from, also when its future is dropped
 //! half-way. What only looks does neither.
 
+mod area;
+mod backup;
 mod life;
 mod look;
+mod moving;
 mod reach;
 mod report;
+mod restore;
+mod snapshot;
+mod upgrade;
+mod work;
 
 use std::path::{Path, PathBuf};
 
@@ -25,8 +32,11 @@ use crate::{
 
 use look::View;
 
+pub use backup::{BackupReport, Stamp};
 pub(crate) use reach::engine as engine_of;
-pub use report::{Access, ComponentStatus, Planned, Report, Status};
+pub use report::{Access, ComponentStatus, Page, Planned, Report, Status};
+pub use restore::{RestoreReport, read_backup};
+pub use upgrade::{Upgrade, UpgradeReport};
 
 /// Where Docker's socket is.
 pub(crate) const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
@@ -34,6 +44,8 @@ pub(crate) const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
 const PLATFORM_DIR: &str = "/etc/dokploy";
 /// What the images take once they are unpacked, and a bit.
 const IMAGES_BYTES: u64 = 1 << 30;
+/// What Grafana's takes beside all others.
+const GRAFANA_BYTES: u64 = 1 << 30;
 /// What the first hours take.
 const DATA_BYTES: u64 = 128 << 20;
 
@@ -145,7 +157,10 @@ impl Stack {
     /// # Errors
     /// The change cannot be, something is not ours, ports are taken, or something cannot be read.
     pub async fn plan(&self, change: &Change) -> Result<Planned, StackError> {
-        let view = self.look(change).await?;
+        let view = self
+            .place
+            .look("planning", async || self.look(change).await)
+            .await?;
         Ok(Planned {
             options: view.options,
             steps: view.steps,
@@ -159,11 +174,24 @@ impl Stack {
     /// container is not well; a target is down.
     pub async fn setup(&self, change: &Change, events: OnEvent<'_>) -> Result<Report, StackError> {
         let _lock = self.lock("setup", events).await?;
+        self.recover(events).await?;
+        let report = self.set_up(change, events).await?;
+        self.hint_at_upgrade(events).await?;
+        Ok(report)
+    }
+
+    /// [`Stack::setup`] under the lock.
+    async fn set_up(&self, change: &Change, events: OnEvent<'_>) -> Result<Report, StackError> {
         let view = self.look(change).await?;
+        self.carry(view, events).await
+    }
+
+    /// Carries out what a look showed, and waits until all is well.
+    async fn carry(&self, view: View, events: OnEvent<'_>) -> Result<Report, StackError> {
         let texts: Vec<String> = view.steps.iter().map(ToString::to_string).collect();
         events(Event::Planned { steps: texts.clone() });
         if !view.steps.is_empty() {
-            self.preflight(&view.options, &view.steps).await?;
+            self.preflight(&view).await?;
         }
         let access = view.access();
         let prometheus = self.prometheus_of(&access).await?;
@@ -174,11 +202,9 @@ impl Stack {
             prometheus: Some(&prometheus),
         };
         apply(&site, &view.steps, events).await?;
-        let later = match self.settle(&prometheus, &view, events).await {
-            Ok(later) => later,
-            Err(error) => return Err(self.place.blame(error, "waiting for the stack to be well").await),
-        };
-        for target in later {
+        let components: Vec<Component> = view.options.components().collect();
+        settle::containers(&self.engine, &components, events).await?;
+        for target in self.settle_targets(&prometheus, &view, events).await? {
             events(Event::Warning {
                 text: match target.error.as_str() {
                     "" => format!(
@@ -197,7 +223,19 @@ impl Stack {
             url: Some(access.url),
             user: Some(access.user),
             password_file: Some(self.password_file()),
+            pages: Page::all(&view.options, &self.run.base_dir),
         })
+    }
+
+    /// Carries out steps that need no Prometheus to ask.
+    async fn carry_out(&self, steps: &[Step], events: OnEvent<'_>) -> Result<(), StackError> {
+        let site = Site {
+            engine: &self.engine,
+            place: &self.place,
+            base_dir: &self.run.base_dir,
+            prometheus: None,
+        };
+        apply(&site, steps, events).await
     }
 
     /// How to ask the deployed Prometheus.
@@ -209,10 +247,10 @@ impl Stack {
     }
 
     /// Checks what stands in the way of steps that are about to be carried out, before the first of them.
-    async fn preflight(&self, options: &Options, steps: &[Step]) -> Result<(), StackError> {
+    async fn preflight(&self, view: &View) -> Result<(), StackError> {
         let engine = self.engine.about();
-        for component in options.components() {
-            let image = component.image();
+        for container in &view.desired.containers {
+            let image = &container.image;
             let found = self.engine.image_architecture(image).await?.unwrap_or_default();
             let wanted = image_architecture(&engine.architecture);
             if !found.is_empty() && found != wanted {
@@ -226,9 +264,13 @@ impl Stack {
                 });
             }
         }
-        let pulls = steps.iter().any(|step| matches!(step, Step::PullImage { .. }));
-        if pulls {
-            self.has_room(&engine.root, "what images take", IMAGES_BYTES)
+        let pulled = view.steps.iter().filter_map(|step| match step {
+            Step::PullImage { image } if image == Component::Grafana.image() => Some(GRAFANA_BYTES),
+            Step::PullImage { .. } => Some(0),
+            _ => None,
+        });
+        if let Some(most) = pulled.max() {
+            self.has_room(&engine.root, "what images take", IMAGES_BYTES + most)
                 .await?;
         }
         self.has_room(
@@ -250,18 +292,6 @@ impl Stack {
             what: what.to_owned(),
             needed: words(needed),
         })
-    }
-
-    /// Waits for the containers and the targets; those that are scraped later only.
-    async fn settle(
-        &self,
-        prometheus: &Prometheus,
-        view: &View,
-        events: OnEvent<'_>,
-    ) -> Result<Vec<Target>, StackError> {
-        let components: Vec<Component> = view.options.components().collect();
-        settle::containers(&self.engine, &components, events).await?;
-        self.settle_targets(prometheus, view, events).await
     }
 
     /// Waits for the targets; of one that stays down, says the cure.

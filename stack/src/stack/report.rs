@@ -1,10 +1,10 @@
 //! What commands give back.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::{Component, Options, Step, spec};
+use crate::{Component, Need, Options, Reach, Step, spec};
 
 /// A plan that was not carried out.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -29,6 +29,38 @@ pub struct Report {
     /// Where the password is; the password itself is never shown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub password_file: Option<PathBuf>,
+    /// The optional components that somebody opens or sends to, after `setup`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pages: Vec<Page>,
+}
+
+/// Where an optional component answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Page {
+    /// Which.
+    pub component: Component,
+    /// On this host's loopback.
+    pub url: String,
+    /// Its user.
+    pub user: String,
+    /// Where the password is.
+    pub password_file: PathBuf,
+}
+
+impl Page {
+    /// Those of a stack.
+    pub(super) fn all(options: &Options, base_dir: &Path) -> Vec<Self> {
+        options
+            .components()
+            .filter(|component| component.need() == Need::Optional && component.reach() == Reach::Loopback)
+            .map(|component| Self {
+                component,
+                url: format!("http://127.0.0.1:{}", options.port(component)),
+                user: spec::USER.to_owned(),
+                password_file: base_dir.join(spec::password_file(component)),
+            })
+            .collect()
+    }
 }
 
 /// How a component is.
@@ -115,6 +147,28 @@ pub(super) fn url(options: &Options) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pages_are_those_of_optional_components_that_are_published() {
+        let mut options = Options::new("a".parse().expect("a name"));
+        assert_eq!(Page::all(&options, Path::new("/b")), []);
+        for component in Component::ALL {
+            options.take_in(component);
+        }
+        options.ports.insert(Component::Grafana, 3001);
+        let pages: Vec<String> = Page::all(&options, Path::new("/b"))
+            .iter()
+            .map(|page| format!("{} {} {}", page.component, page.url, page.password_file.display()))
+            .collect();
+        assert_eq!(
+            pages,
+            [
+                "alertmanager http://127.0.0.1:9093 /b/secrets/alertmanager.password",
+                "pushgateway http://127.0.0.1:9091 /b/secrets/pushgateway.password",
+                "grafana http://127.0.0.1:3001 /b/secrets/grafana.password"
+            ]
+        );
+    }
 
     #[test]
     fn the_password_is_not_in_what_is_printed_for_debugging() {

@@ -153,7 +153,11 @@ impl BlockSeries {
             .filter(|c| c.min_ms <= end_ms && c.max_ms >= start_ms)
         {
             let times = self.cache.get(block, &chunk.times)?;
-            let times = &times[chunk.skip..chunk.skip + chunk.rows];
+            // The index may speak of more than its column of times turns out to have.
+            let end = chunk.skip.checked_add(chunk.rows);
+            let times = end.and_then(|end| times.get(chunk.skip..end)).ok_or_else(|| {
+                block.corrupt(chunk.offset, "the times of a chunk are fewer than the index says")
+            })?;
             if times.first() != Some(&chunk.min_ms) || times.last() != Some(&chunk.max_ms) {
                 return Err(block.corrupt(chunk.offset, "the times of a chunk are not those of the index"));
             }

@@ -43,12 +43,12 @@ pub(super) fn import(docker: &Docker, root: &Path, changes: &[&str], name: &str)
     for change in changes {
         import.args(["--change", change]);
     }
-    let import = import
-        .args(["-", name])
-        .stdin(out)
-        .output()
-        .context("cannot start docker")?;
+    import.args(["-", name]).stdin(out);
+    let outcome = import.output().context("cannot start docker");
+    // Else it holds the other end of tar's output, and where docker did not read it all tar would wait for ever.
+    drop(import);
     tar.wait()?;
+    let import = outcome?;
     if !import.status.success() {
         bail!(
             "docker import: {}",

@@ -5,6 +5,11 @@
 //! behind the same entrypoint, flags, port, password file and health check, reads the same mounts, and gives the labels that cAdvisor
 //! gives (`bin/standin.rs`). It asks for the password on `/metrics`, where cAdvisor does not: so the password is proven to fit, and no
 //! test may take it for what keeps others out.
+//!
+//! Of the optional components Alertmanager and Pushgateway are the real programs too. The proxy of the engine's socket and Grafana cannot
+//! be had: for the proxy stands `bin/socketproxy.rs` behind the same port, variables and health check; for Grafana a script that starts as
+//! its image does, fails where a file that Grafana reads cannot be read or its data cannot be written, and says that it is well. What
+//! Grafana makes of its files no test here shows.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
@@ -65,8 +70,66 @@ const IMAGES: &[Pinned] = &[
     },
 ];
 
+/// The optional components', which only some cases need.
+const OPTIONAL: &[Pinned] = &[
+    Pinned {
+        component: "alertmanager",
+        name: "prom/alertmanager:v0.34.0",
+        fill: alertmanager,
+        changes: &[
+            "USER nobody",
+            "EXPOSE 9093",
+            "VOLUME /alertmanager",
+            "WORKDIR /alertmanager",
+            "ENV PATH=/bin",
+            "ENTRYPOINT [\"/bin/alertmanager\"]",
+            "CMD [\"--config.file=/etc/alertmanager/alertmanager.yml\",\"--storage.path=/alertmanager\"]",
+        ],
+    },
+    Pinned {
+        component: "pushgateway",
+        name: "prom/pushgateway:v1.11.3",
+        fill: pushgateway,
+        changes: &[
+            "USER 65534",
+            "EXPOSE 9091",
+            "WORKDIR /pushgateway",
+            "ENV PATH=/bin",
+            "ENTRYPOINT [\"/bin/pushgateway\"]",
+        ],
+    },
+    Pinned {
+        component: "grafana",
+        name: "grafana/grafana:13.2.3",
+        fill: grafana,
+        changes: &[
+            "USER 472",
+            "EXPOSE 3000",
+            "WORKDIR /usr/share/grafana",
+            "ENV PATH=/usr/share/grafana/bin:/bin",
+            "ENV GF_PATHS_DATA=/var/lib/grafana",
+            "ENV GF_PATHS_PROVISIONING=/etc/grafana/provisioning",
+            "ENTRYPOINT [\"/run.sh\"]",
+        ],
+    },
+    Pinned {
+        component: "discovery",
+        name: "tecnativa/docker-socket-proxy:v0.4.2",
+        fill: discovery,
+        changes: &[
+            "USER root",
+            "EXPOSE 2375",
+            "ENV PATH=/usr/local/bin:/bin",
+            "ENV CONTAINERS=0 EVENTS=1 IMAGES=0 INFO=0 NETWORKS=0 PING=1 POST=0 VERSION=1",
+            // The first process of a container ends by no signal that it does not wait for.
+            "CMD [\"sh\",\"-c\",\"trap 'exit 0' TERM; socketproxy & wait\"]",
+        ],
+    },
+];
+
 /// `root` is in the published images' list of users too; `nobody` is who they run as.
-const PASSWD: &str = "root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/home:/bin/false\n";
+const PASSWD: &str = "root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/home:/bin/false\n\
+                      grafana:x:472:0:grafana:/usr/share/grafana:/bin/sh\n";
 const GROUP: &str = "root:x:0:\nnobody:x:65534:\n";
 
 /// The stand-in's entrypoint: cAdvisor's flags to `masthead agent`'s. What it does not know must be a flag of cAdvisor's that needs
@@ -106,15 +169,48 @@ const HEALTHCHECK: &str =
 const AGENT_CONFIG: &str = "masthead:\n  collect: {procfs: /rootfs/proc, sysfs: /sys, rootfs: /rootfs}\n  \
                             containers: {docker: 'unix:///var/run/docker.sock'}\n";
 
-/// Makes the images in an engine.
+/// As Grafana's own script starts: passwords are read from files, plugins get their folder. What Grafana itself would read and write is
+/// read and written.
+const GRAFANA: &str = r#"#!/bin/sh
+set -e
+mkdir -p "$GF_PATHS_DATA/plugins"
+: > "$GF_PATHS_DATA/grafana.db"
+: > /tmp/scratch
+[ -n "$(cat "$GF_SECURITY_ADMIN_PASSWORD__FILE")" ]
+sed -n 's/.*\$__file{\(.*\)}.*/\1/p' "$GF_PATHS_PROVISIONING"/datasources/*.yml | while read -r file; do
+    [ -n "$(cat "$file")" ]
+done
+path="$(sed -n 's/^ *path: *//p' "$GF_PATHS_PROVISIONING"/dashboards/*.yml)"
+for file in "$path"/*.json; do
+    [ -s "$file" ]
+done
+mkdir -p /tmp/www/api
+echo '{"database": "ok"}' > /tmp/www/api/health
+trap 'exit 0' TERM
+httpd -f -p 3000 -h /tmp/www &
+wait
+"#;
+
+/// Makes the images of the components that are there by default in an engine.
 pub(crate) fn load(docker: &Docker) -> Result<()> {
+    load_all(docker, IMAGES)
+}
+
+/// Makes those of the optional ones.
+pub(crate) fn load_optional(docker: &Docker) -> Result<()> {
+    load_all(docker, OPTIONAL)
+}
+
+fn load_all(docker: &Docker, images: &[Pinned]) -> Result<()> {
     let commands = shell::output(Command::new("busybox").arg("--list"))?;
-    for pinned in IMAGES {
+    for pinned in images {
         let folder = TempDir::new("stack-image")?;
         let root = folder.path();
         for sub in ["etc", "tmp", "home", "bin"] {
             fs::create_dir_all(root.join(sub))?;
         }
+        // A folder in memory over it gets its mode.
+        fs::set_permissions(root.join("tmp"), fs::Permissions::from_mode(0o1777))?;
         fs::write(root.join("etc/passwd"), PASSWD)?;
         fs::write(root.join("etc/group"), GROUP)?;
         // All of its commands, as in the published images.
@@ -127,7 +223,8 @@ pub(crate) fn load(docker: &Docker) -> Result<()> {
 
 /// The name of a component's image.
 pub(crate) fn name(component: &str) -> Result<&'static str> {
-    let pinned = IMAGES.iter().find(|pinned| pinned.component == component);
+    let mut all = IMAGES.iter().chain(OPTIONAL);
+    let pinned = all.find(|pinned| pinned.component == component);
     pinned
         .map(|pinned| pinned.name)
         .with_context(|| format!("no image of {component}"))
@@ -138,9 +235,55 @@ fn prometheus(root: &Path) -> Result<()> {
     image::add_program(root, &peers::program("promtool")?, "bin/promtool")?;
     fs::create_dir_all(root.join("etc/prometheus"))?;
     fs::write(root.join("etc/prometheus/prometheus.yml"), "global: {}\n")?;
-    let data = root.join("prometheus");
-    fs::create_dir(&data)?;
-    chown(&data, Some(65534), Some(65534)).with_context(|| format!("cannot give away {}", data.display()))
+    owned(root, "prometheus", 65534)
+}
+
+/// A folder that belongs to the image's user.
+fn owned(root: &Path, name: &str, uid: u32) -> Result<()> {
+    let folder = root.join(name);
+    fs::create_dir_all(&folder)?;
+    chown(&folder, Some(uid), Some(uid)).with_context(|| format!("cannot give away {}", folder.display()))
+}
+
+fn alertmanager(root: &Path) -> Result<()> {
+    image::add_program(root, &peers::program("alertmanager")?, "bin/alertmanager")?;
+    image::add_program(root, &peers::program("amtool")?, "bin/amtool")?;
+    fs::create_dir_all(root.join("etc/alertmanager"))?;
+    // Compiled into the published program; the archive's reads them from where its package puts them.
+    let templates = Path::new("usr/share/prometheus/alertmanager");
+    fs::create_dir_all(root.join(templates))?;
+    for name in ["default.tmpl", "email.tmpl"] {
+        let file = templates.join(name);
+        fs::copy(peers::unpacked(&file), root.join(&file)).with_context(|| format!("no {name}"))?;
+    }
+    owned(root, "alertmanager", 65534)
+}
+
+fn pushgateway(root: &Path) -> Result<()> {
+    image::add_program(root, &peers::program("pushgateway")?, "bin/pushgateway")?;
+    owned(root, "pushgateway", 65534)
+}
+
+fn grafana(root: &Path) -> Result<()> {
+    for kind in ["datasources", "dashboards"] {
+        fs::create_dir_all(root.join("etc/grafana/provisioning").join(kind))?;
+    }
+    fs::create_dir_all(root.join("usr/share/grafana"))?;
+    script(&root.join("run.sh"), GRAFANA)?;
+    owned(root, "var/lib/grafana", 472)
+}
+
+fn discovery(root: &Path) -> Result<()> {
+    image::add_program(root, &image::build("socketproxy")?, "usr/local/bin/socketproxy")?;
+    for folder in ["run", "var"] {
+        fs::create_dir_all(root.join(folder))?;
+    }
+    symlink("../run", root.join("var/run")).context("cannot link /var/run")
+}
+
+fn script(path: &Path, text: &str) -> Result<()> {
+    fs::write(path, text)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).context("cannot make a script")
 }
 
 fn node_exporter(root: &Path) -> Result<()> {
@@ -153,9 +296,7 @@ fn cadvisor(root: &Path) -> Result<()> {
     fs::create_dir_all(root.join("etc/cadvisor"))?;
     fs::write(root.join("etc/cadvisor/masthead.yml"), AGENT_CONFIG)?;
     for (name, text) in [("entrypoint.sh", ENTRYPOINT), ("healthcheck.sh", HEALTHCHECK)] {
-        let path = root.join("usr/bin").join(name);
-        fs::write(&path, text)?;
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+        script(&root.join("usr/bin").join(name), text)?;
     }
     fs::create_dir_all(root.join("run"))?;
     fs::create_dir_all(root.join("var"))?;
@@ -173,7 +314,7 @@ mod tests {
         let function = text.split("pub fn image(").nth(1).expect("fn image");
         let body = function.split("pub fn ").next().expect("its body");
         let pinned: Vec<&str> = body.split('"').skip(1).step_by(2).collect();
-        let ours: Vec<&str> = IMAGES.iter().map(|pinned| pinned.name).collect();
-        assert_eq!(ours, pinned[..ours.len()]);
+        let ours: Vec<&str> = IMAGES.iter().chain(OPTIONAL).map(|pinned| pinned.name).collect();
+        assert_eq!(ours, pinned);
     }
 }

@@ -3,11 +3,16 @@
 //! The engine has a network namespace of its own; what runs in it ([`Docker::inside`]) sees the engine's bridges and the ports that it
 //! publishes, as a program on a Docker host does. Prometheus and node_exporter are the real ones, see `docker/stack.rs`.
 
+pub(super) mod backup;
 pub(super) mod broken_off;
 pub(super) mod life;
+pub(super) mod migrate;
+pub(super) mod over_ssh;
+pub(super) mod parts;
 pub(super) mod reach;
 pub(super) mod refused;
 pub(super) mod remote;
+pub(super) mod upgrade;
 mod world;
 
 use std::fs;
@@ -40,6 +45,20 @@ const USER: &str = "masthead";
 struct Rig {
     docker: Docker,
     folder: TempDir,
+    /// As a registered server, where commands are given elsewhere.
+    over: Option<Over>,
+}
+
+/// From where, and as what, an engine is reached over SSH.
+#[derive(Debug, Clone)]
+struct Over {
+    /// The process that keeps the network namespace in which commands are given.
+    operator: u32,
+    /// Files of whoever gives them.
+    servers: PathBuf,
+    ssh_config: PathBuf,
+    /// The registered name.
+    name: String,
 }
 
 /// What a command said and how it ended.
@@ -69,14 +88,35 @@ impl Ran {
     }
 }
 
+/// All containers of a stack with every component, in the order of their names.
+const ALL_CONTAINERS: [&str; 7] = [
+    "masthead-alertmanager",
+    "masthead-cadvisor",
+    "masthead-docker-proxy",
+    "masthead-grafana",
+    "masthead-node-exporter",
+    "masthead-prometheus",
+    "masthead-pushgateway",
+];
+/// The optional components, as `--with` and `--without` take them.
+const OPTIONAL: &str = "alertmanager,pushgateway,grafana,discovery";
+
 /// Runs a case with a rig of its own; what cannot be had here is something missing, all else a failure.
 fn with_rig(case: impl FnOnce(&mut Rig) -> Result<()>) -> Result<Outcome> {
-    with_rig_of(Mounts::Machine, case)
+    run_on(Rig::new(Mounts::Machine), case)
 }
 
-/// The same with other mounts.
-fn with_rig_of(mounts: Mounts, case: impl FnOnce(&mut Rig) -> Result<()>) -> Result<Outcome> {
-    match Rig::new(mounts) {
+/// The same with other mounts, and with the images of the optional components too.
+fn with_whole_rig(mounts: Mounts, case: impl FnOnce(&mut Rig) -> Result<()>) -> Result<Outcome> {
+    let rig = Rig::new(mounts).and_then(|rig| {
+        docker::stack::load_optional(&rig.docker)?;
+        Ok(rig)
+    });
+    run_on(rig, case)
+}
+
+fn run_on(rig: Result<Rig>, case: impl FnOnce(&mut Rig) -> Result<()>) -> Result<Outcome> {
+    match rig {
         Ok(mut rig) => case(&mut rig).map(|()| Outcome::Passed),
         Err(why) => Ok(Outcome::Missing(why)),
     }
@@ -89,6 +129,7 @@ impl Rig {
         Ok(Self {
             docker,
             folder: TempDir::new("stack")?,
+            over: None,
         })
     }
 
@@ -99,20 +140,32 @@ impl Rig {
 
     /// `masthead ARGS`, without what a developer has set for their own.
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = self.docker.inside(shell::release_binary());
+        let mut command = match &self.over {
+            None => self.docker.inside(shell::release_binary()),
+            Some(over) => over.command(),
+        };
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("MASTHEAD_") {
                 command.env_remove(name);
             }
         }
+        if let Some(over) = &self.over {
+            command
+                .env("MASTHEAD_SERVERS", &over.servers)
+                .env("MASTHEAD_SSH_CONFIG", &over.ssh_config);
+        }
         command.args(args).stdin(Stdio::null());
         command
     }
 
-    /// `masthead NAME --base-dir BASE ARGS`.
+    /// `masthead NAME ARGS`, on the rig's stack.
     fn stack(&self, name: &str, args: &[&str]) -> Command {
-        let mut command = self.command(&[name, "--base-dir"]);
-        command.arg(self.base()).args(args);
+        let mut command = self.command(&[name]);
+        match &self.over {
+            None => command.arg("--base-dir").arg(self.base()),
+            Some(over) => command.args(["--server", &over.name]),
+        };
+        command.args(args);
         command
     }
 
@@ -253,6 +306,19 @@ impl Rig {
             .flat_map(|text| text.lines())
             .map(str::to_owned)
             .collect())
+    }
+}
+
+impl Over {
+    /// masthead, where commands are given.
+    fn command(&self) -> Command {
+        let mut command = Command::new("nsenter");
+        command
+            .arg(format!("--net=/proc/{}/ns/net", self.operator))
+            .arg(shell::release_binary())
+            // Nobody's engine is meant but that of the server.
+            .env_remove("DOCKER_HOST");
+        command
     }
 }
 

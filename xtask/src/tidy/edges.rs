@@ -18,7 +18,10 @@ const EDGES: &[(&str, &[&str])] = &[
         &["model", "collect", "tsdb", "promql", "client", "stack"],
     ),
     ("xtask", &[]),
-    ("fuzz", &["model", "collect", "tsdb", "promql", "masthead"]),
+    (
+        "fuzz",
+        &["model", "collect", "tsdb", "promql", "stack", "masthead"],
+    ),
 ];
 
 /// The synchronous crates.

@@ -1,17 +1,20 @@
-//! `masthead setup|check|status|start|stop|restart|logs|remove`: the upstream stack on this host's Docker Engine.
+//! `masthead setup|check|status|start|stop|restart|logs|upgrade|backup|restore|migrate|remove`: the upstream stack on this host's Docker Engine.
 //!
 //! Progress goes to standard error, the outcome to standard output: calm text, or with `--json` one object. Exit codes are the
 //! same for all of them and part of the interface: [`EXIT_CODES`].
 
+mod backup;
 pub(super) mod check;
 mod life;
 mod logs;
+mod migrate;
 mod outcome;
 mod progress;
 mod remove;
 mod servers;
 mod setup;
 mod status;
+mod upgrade;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -44,6 +47,14 @@ pub(super) enum StackCommand {
     Restart(life::LifeArgs),
     /// What components of the deployed stack have written
     Logs(logs::LogsArgs),
+    /// Take the deployed stack to the versions of this masthead, one component at a time, and back where one does not do
+    Upgrade(upgrade::UpgradeArgs),
+    /// Write data, configuration and passwords into one file, while everything runs
+    Backup(Box<backup::BackupArgs>),
+    /// Put a backup in the place of what is there
+    Restore(Box<backup::RestoreArgs>),
+    /// Move data and configuration from the stack of containers to `masthead up` on this host, or back
+    Migrate(Box<migrate::MigrateArgs>),
     /// Remove the deployed stack; its data stays unless it is purged
     Remove(remove::RemoveArgs),
 }
@@ -77,6 +88,15 @@ struct Manner {
 }
 
 impl Common {
+    /// The base directory of this machine's stack.
+    fn base_dir(&self) -> anyhow::Result<PathBuf> {
+        match &self.base_dir {
+            Some(dir) => std::path::absolute(dir)
+                .map_err(|error| anyhow::anyhow!("--base-dir {}: {error}", dir.display())),
+            None => Ok(stack::default_base_dir()),
+        }
+    }
+
     /// Runs a command on the stack that is meant, or on each of them, and prints what it came to.
     fn run(
         &self,
@@ -102,11 +122,7 @@ impl Common {
             let registry = Registry::load(&Registry::default_path())?;
             return self.stack_of(registry.server(name)?, manner).await;
         }
-        let base_dir = match &self.base_dir {
-            Some(dir) => std::path::absolute(dir)
-                .map_err(|error| anyhow::anyhow!("--base-dir {}: {error}", dir.display()))?,
-            None => stack::default_base_dir(),
-        };
+        let base_dir = self.base_dir()?;
         let socket = socket(std::env::var("DOCKER_HOST").ok().as_deref())?;
         Ok(Stack::connect(socket, manner.run(base_dir))
             .await?
@@ -170,6 +186,10 @@ pub(super) fn run(command: &StackCommand) -> anyhow::Result<()> {
         StackCommand::Stop(args) => life::stop(args),
         StackCommand::Restart(args) => life::restart(args),
         StackCommand::Logs(args) => logs::run(args),
+        StackCommand::Upgrade(args) => upgrade::run(args),
+        StackCommand::Backup(args) => backup::backup(args),
+        StackCommand::Restore(args) => backup::restore(args),
+        StackCommand::Migrate(args) => migrate::run(args),
         StackCommand::Remove(args) => remove::run(args),
     }
 }

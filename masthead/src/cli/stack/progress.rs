@@ -18,6 +18,8 @@ pub(in crate::cli) struct Progress {
     done: Mutex<Vec<String>>,
     /// Stands before each line: which server it is about.
     prefix: String,
+    /// What is being copied: said once where nothing moves.
+    copying: Mutex<String>,
 }
 
 impl Progress {
@@ -31,6 +33,7 @@ impl Progress {
             bar,
             done: Mutex::new(Vec::new()),
             prefix: String::new(),
+            copying: Mutex::default(),
         }
     }
 
@@ -52,6 +55,7 @@ impl Progress {
                     }),
                     done: Mutex::new(Vec::new()),
                     prefix,
+                    copying: Mutex::default(),
                 }
             })
             .collect()
@@ -77,6 +81,15 @@ impl Progress {
         }
     }
 
+    fn say_once(&self, what: &str) {
+        if let Ok(mut said) = self.copying.lock()
+            && *said != what
+        {
+            what.clone_into(&mut said);
+            self.say(&format!("reading {what}"));
+        }
+    }
+
     /// Shows an event.
     pub(super) fn hear(&self, event: Event) {
         if let Event::Done { step, .. } = &event
@@ -86,6 +99,7 @@ impl Progress {
         }
         match (&self.bar, event) {
             (_, Event::Planned { .. }) | (None, Event::Pulling { .. } | Event::Done { .. }) => {}
+            (None, Event::Copying { what, .. }) => self.say_once(&what),
             (Some(bar), Event::Began { at, of, step }) => {
                 bar.enable_steady_tick(TICK);
                 bar.set_message(format!("{at} of {of}: {step}"));
@@ -103,11 +117,25 @@ impl Progress {
                 bar.set_message(image);
                 bar.set_style(bytes());
             }
+            (
+                Some(bar),
+                Event::Copying {
+                    what,
+                    done_bytes,
+                    total_bytes,
+                },
+            ) => {
+                bar.set_length(total_bytes);
+                bar.set_position(done_bytes);
+                bar.set_message(what);
+                bar.set_style(copying());
+            }
             (Some(bar), Event::Done { step, .. }) => {
                 bar.set_style(spinner());
                 bar.println(format!("  {}{step}", self.prefix));
             }
             (Some(bar), Event::Waiting { what }) => {
+                bar.set_style(spinner());
                 bar.enable_steady_tick(TICK);
                 bar.set_message(format!("waiting for {what}"));
             }
@@ -129,6 +157,11 @@ fn spinner() -> ProgressStyle {
         .unwrap_or_else(|_| ProgressStyle::default_spinner())
 }
 
+fn copying() -> ProgressStyle {
+    ProgressStyle::with_template("{spinner} {prefix}{msg} {bar:24} {bytes} of {total_bytes}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
 fn bytes() -> ProgressStyle {
     ProgressStyle::with_template("{spinner} {prefix}pulling {msg} {bar:24} {bytes} of {total_bytes}")
         .unwrap_or_else(|_| ProgressStyle::default_bar())
@@ -143,6 +176,7 @@ mod tests {
         for template in [
             "{spinner} {prefix}{msg}",
             "{spinner} {prefix}pulling {msg} {bar:24} {bytes} of {total_bytes}",
+            "{spinner} {prefix}{msg} {bar:24} {bytes} of {total_bytes}",
         ] {
             ProgressStyle::with_template(template).expect("a template");
         }

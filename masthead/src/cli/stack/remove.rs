@@ -78,7 +78,7 @@ fn say(text: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn is_yes(answer: &str) -> bool {
+pub(super) fn is_yes(answer: &str) -> bool {
     matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
 }
 

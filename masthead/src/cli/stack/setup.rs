@@ -2,7 +2,7 @@
 
 use clap::Args;
 use serde_json::json;
-use stack::{Change, Component, Duration, Pull, Report, ServerName, Size};
+use stack::{Change, Component, Duration, NetworkName, Pull, Report, ServerName, Size};
 
 use super::{Common, EXIT_CODES, Manner, Outcome, component};
 
@@ -34,6 +34,12 @@ pub(in crate::cli) struct SetupArgs {
     /// stack's bridge), cadvisor=8081 (in its container)
     #[arg(long, value_name = "COMPONENT=PORT", value_parser = port)]
     port: Vec<(Component, u16)>,
+    /// Have Prometheus join a network of applications, so that it reaches them by their containers' names
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    network: Vec<NetworkName>,
+    /// Have it leave one that it joined
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    without_network: Vec<NetworkName>,
     /// How long samples are kept, such as 30d [default: 15d]
     #[arg(long, value_name = "DURATION")]
     retention_time: Option<Duration>,
@@ -61,11 +67,20 @@ pub(in crate::cli) struct SetupArgs {
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum PullArg {
+pub(super) enum PullArg {
     /// When the engine does not have them
     Missing,
     /// Never: a missing image is an error
     Never,
+}
+
+impl From<PullArg> for Pull {
+    fn from(arg: PullArg) -> Self {
+        match arg {
+            PullArg::Missing => Self::Missing,
+            PullArg::Never => Self::Never,
+        }
+    }
 }
 
 /// A limit, or none.
@@ -96,6 +111,8 @@ impl SetupArgs {
         Change {
             without: self.without.iter().copied().collect(),
             with: self.with.iter().copied().collect(),
+            join: self.network.iter().cloned().collect(),
+            leave: self.without_network.iter().cloned().collect(),
             ports: self.port.iter().copied().collect(),
             retention_time: self.retention_time.clone(),
             retention_size: self.retention_size.clone().map(|RetentionSize(size)| size),
@@ -107,10 +124,7 @@ impl SetupArgs {
 
 pub(super) fn run(args: &SetupArgs) -> anyhow::Result<()> {
     let manner = Manner {
-        pull: match args.pull {
-            PullArg::Missing => Pull::Missing,
-            PullArg::Never => Pull::Never,
-        },
+        pull: args.pull.into(),
         adopt: args.adopt,
         wait: args.wait,
     };
@@ -143,10 +157,20 @@ fn text(report: &Report) -> String {
     let (Some(url), Some(user), Some(file)) = (&report.url, &report.user, &report.password_file) else {
         return done;
     };
-    format!(
+    let mut text = format!(
         "{done}\nPrometheus answers at {url}; user {user}, password in {}",
         file.display()
-    )
+    );
+    for page in &report.pages {
+        text.push_str(&format!(
+            "\n{} answers at {}; user {}, password in {}",
+            page.component,
+            page.url,
+            page.user,
+            page.password_file.display()
+        ));
+    }
+    text
 }
 
 #[cfg(test)]
@@ -183,6 +207,15 @@ mod tests {
             "2 steps done; every target is up.\nPrometheus answers at http://127.0.0.1:9090; user masthead, password in \
              /b/secrets/prometheus.password"
         );
+        report.pages.push(stack::Page {
+            component: Component::Grafana,
+            url: "http://127.0.0.1:3000".to_owned(),
+            user: "masthead".to_owned(),
+            password_file: "/b/secrets/grafana.password".into(),
+        });
+        assert!(text(&report).ends_with(
+            "\ngrafana answers at http://127.0.0.1:3000; user masthead, password in /b/secrets/grafana.password"
+        ));
         assert_eq!(list(&[]), "nothing to do");
     }
 }

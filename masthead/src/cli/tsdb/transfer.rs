@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use model::Cancel;
 use serde_json::json;
 use tsdb::prometheus::WrittenBlock;
 
@@ -37,7 +38,7 @@ pub(crate) struct ImportArgs {
 pub(super) fn import(args: &ImportArgs) -> anyhow::Result<()> {
     let data_dir = data_dir(args.data_dir.as_ref())?;
     let now_ms = clock::now_ms();
-    let report = blocks::import(&args.dir, &data_dir, now_ms, &mut |step| {
+    let report = blocks::import(&args.dir, &data_dir, now_ms, &Cancel::new(), &mut |step| {
         say(&format!(
             "{} of {}: from {} on; {} new samples so far",
             step.done,
@@ -136,9 +137,14 @@ pub(super) fn export(args: &ExportArgs) -> anyhow::Result<()> {
     warnings
         .iter()
         .for_each(|warning| say(&format!("warning: {warning}")));
-    let written = blocks::export(&db, &args.dir, range, clock::now_ms(), &mut |block| {
-        say(&line(block))
-    })?;
+    let written = blocks::export(
+        &db,
+        &args.dir,
+        range,
+        clock::now_ms(),
+        &Cancel::new(),
+        &mut |block| say(&line(block)),
+    )?;
     if args.json {
         return out::line(&serde_json::to_string_pretty(&json!({
             "dataDir": text(&data_dir),

@@ -24,7 +24,7 @@ pub(in super::super) fn story() -> Result<Outcome> {
     })
 }
 
-/// A setup that runs, with its progress.
+/// A command that runs, with its progress.
 pub(super) struct Running {
     child: Child,
     lines: std::sync::mpsc::Receiver<String>,
@@ -33,12 +33,14 @@ pub(super) struct Running {
 
 impl Running {
     fn new(rig: &Rig, args: &[&str]) -> Result<Self> {
-        let quick = ["--pull", "never", "--scrape-interval", "1s"];
-        Self::of(&mut rig.stack("setup", &[&quick, args].concat()))
+        Self::of(rig.stack(
+            "setup",
+            &[&["--pull", "never", "--scrape-interval", "1s"], args].concat(),
+        ))
     }
 
-    /// Starts a command whose progress is of interest.
-    pub(super) fn of(command: &mut Command) -> Result<Self> {
+    /// Starts it.
+    pub(super) fn of(mut command: Command) -> Result<Self> {
         let mut child = command
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -58,6 +60,10 @@ impl Running {
             lines,
             said: Vec::new(),
         })
+    }
+
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Waits until a line of its progress has this in it; false when it ended before.

@@ -68,24 +68,27 @@ const STEPS: &[Step] = &[
 
 /// All of [`STEPS`].
 pub(in super::super) fn story() -> Result<Outcome> {
-    with_rig(|rig| {
-        let others = rig.folder.path().join("others");
-        world::make(&rig.docker, &others)?;
-        apps(rig)?;
-        let before = World::of(&rig.docker, &others)?;
+    with_rig(|rig| live(rig))
+}
+
+/// The same, wherever the commands are given.
+pub(super) fn live(rig: &Rig) -> Result<()> {
+    let others = rig.folder.path().join("others");
+    world::make(&rig.docker, &others)?;
+    apps(rig)?;
+    let before = World::of(&rig.docker, &others)?;
+    let began = Instant::now();
+    rig.set_up(&[])?;
+    println!("     set up after {:.1} s", began.elapsed().as_secs_f64());
+    for (name, step) in STEPS {
         let began = Instant::now();
-        rig.set_up(&[])?;
-        println!("     set up after {:.1} s", began.elapsed().as_secs_f64());
-        for (name, step) in STEPS {
-            let began = Instant::now();
-            step(rig).with_context(|| (*name).to_owned())?;
-            World::of(&rig.docker, &others)?
-                .is_as(&before)
-                .with_context(|| (*name).to_owned())?;
-            println!("     ok   {name} ({:.1} s)", began.elapsed().as_secs_f64());
-        }
-        Ok(())
-    })
+        step(rig).with_context(|| (*name).to_owned())?;
+        World::of(&rig.docker, &others)?
+            .is_as(&before)
+            .with_context(|| (*name).to_owned())?;
+        println!("     ok   {name} ({:.1} s)", began.elapsed().as_secs_f64());
+    }
+    Ok(())
 }
 
 /// Containers of an application of each kind, with known memory.
@@ -318,17 +321,21 @@ fn well(rig: &Rig) -> Result<()> {
 /// The client's commands find the stack by its base directory.
 fn upstream(rig: &Rig) -> Result<()> {
     let base = rig.base().display().to_string();
+    let of: &[&str] = match &rig.over {
+        None => &["--upstream", "--base-dir", &base],
+        Some(over) => &["--server", &over.name],
+    };
     let asked = |words: &[&str]| -> Result<String> {
-        let ran = ran(&mut rig.command(&[words, &["--base-dir", &base, "--json"]].concat()))?;
+        let ran = ran(&mut rig.command(&[words, of, &["--json"]].concat()))?;
         ran.expect(0, &[])
             .with_context(|| format!("masthead {words:?}"))?;
         Ok(ran.out)
     };
-    let up: Value = serde_json::from_str(&asked(&["query", "--upstream", "sum(up)"])?)?;
+    let up: Value = serde_json::from_str(&asked(&["query", "sum(up)"])?)?;
     if !up.to_string().contains("\"3\"") {
         bail!("the sum of three targets that are up is wanted: {up}");
     }
-    let system: Value = serde_json::from_str(&asked(&["metrics", "system", "--upstream"])?)?;
+    let system: Value = serde_json::from_str(&asked(&["metrics", "system"])?)?;
     let total = memory_total()?;
     if system["memory"]["totalBytes"].as_f64() != Some(total)
         && !system.to_string().contains(&total.to_string())
@@ -340,21 +347,25 @@ fn upstream(rig: &Rig) -> Result<()> {
         ("app", "stacked_api"),
         ("container", "shop-web-1"),
     ] {
-        let text = asked(&["metrics", what, name, "--upstream"])?;
+        let text = asked(&["metrics", what, name])?;
         if !text.contains("memoryWorkingSetBytes") {
             bail!("the memory of {what} {name} is wanted: {text}");
         }
     }
-    let health = asked(&["metrics", "health", "--upstream"])?;
+    let health = asked(&["metrics", "health"])?;
     let nothing = rig.folder.path().display().to_string();
-    ran(&mut rig.command(&["query", "up", "--base-dir", &nothing]))?.expect(1, &["masthead setup"])?;
+    let mut elsewhere = rig.command(&["query", "up", "--base-dir", &nothing]);
+    if let Some(over) = &rig.over {
+        elsewhere.args(["--server", &over.name]);
+    }
+    ran(&mut elsewhere)?.expect(1, &["masthead setup"])?;
     match health.contains("true") {
         true => Ok(()),
         false => bail!("not healthy: {health}"),
     }
 }
 
-pub(super) fn memory_total() -> Result<f64> {
+fn memory_total() -> Result<f64> {
     let meminfo = fs::read_to_string("/proc/meminfo")?;
     let kib: f64 = meminfo
         .lines()
@@ -398,6 +409,8 @@ fn firewall(rig: &Rig) -> Result<()> {
     iptables(&[
         "-A INPUT -i lo -j ACCEPT",
         "-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+        // As everybody has it who is no guest of the machine's console.
+        "-A INPUT -p tcp --dport 22 -j ACCEPT",
         "-P INPUT DROP",
     ])?;
     // Connections that are kept open between scrapes were established before.
@@ -422,7 +435,7 @@ fn logs(rig: &Rig) -> Result<()> {
     if few.lines().count() > 2 {
         bail!("two lines at most are wanted: {few}");
     }
-    rig.run("logs", &["grafana"])?.expect(2, &["node-exporter"])?;
+    rig.run("logs", &["loki"])?.expect(2, &["node-exporter"])?;
     // Following goes on until it is interrupted.
     let mut child = rig
         .stack("logs", &["node-exporter", "--follow"])

@@ -1,7 +1,8 @@
 //! Who can reach the stack: from every address of its host, from containers of other networks, from another machine that knows the way.
 //!
 //! cAdvisor asks for a password on its pages alone, not on `/metrics` and `/api`; the stand-in asks everywhere. So its port has to be out of
-//! reach wherever it is tried from, and a 401 of it counts as reached.
+//! reach wherever it is tried from, and a 401 of it counts as reached. So has that of the socket's proxy, which knows no password. Grafana
+//! has a login of its own, which its stand-in has not: it may be found by who comes over a route, and by nobody else.
 
 use std::fmt;
 use std::process::{Child, Command, Stdio};
@@ -9,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use super::{CONTAINERS, Outcome, Rig, exchange, with_rig_of};
+use super::{ALL_CONTAINERS, OPTIONAL, Outcome, Rig, exchange, with_whole_rig};
 use crate::docker::{IMAGE, Mounts};
 use crate::{http, shell};
 
@@ -18,6 +19,11 @@ const HOST: &str = "203.0.113.10";
 const NEIGHBOUR: &str = "203.0.113.20";
 /// A path of each kind of listener that must not be answered without a password.
 const PATH: &str = "/metrics";
+
+/// Ports of the stack.
+const PORTS: [u16; 7] = [9090, 9100, 8080, 9091, 9093, 3000, 2375];
+/// Who comes over a route to the host's networks.
+const ANOTHER_MACHINE: &str = "another machine";
 
 /// How a try ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,7 +108,7 @@ fn lay_cable(docker: &crate::docker::Docker, neighbour: &str) -> Result<()> {
 
 /// All of it.
 pub(in super::super) fn everywhere() -> Result<Outcome> {
-    with_rig_of(Mounts::Shared, |rig| {
+    with_whole_rig(Mounts::Shared, |rig| {
         let neighbour = Neighbour::new(&rig.docker)?;
         rig.docker.cli(&["network", "create", "others"])?;
         rig.docker
@@ -111,7 +117,7 @@ pub(in super::super) fn everywhere() -> Result<Outcome> {
             .run("stranger", &["--network=others"], IMAGE, &["burn"])?;
         rig.docker
             .run("tenant", &["--network=dokploy-network"], IMAGE, &["burn"])?;
-        rig.set_up(&[])?;
+        rig.set_up(&["--with", OPTIONAL])?;
         later_mounts(rig)?;
         opened_with_the_password(rig)?;
         let networks = rig
@@ -122,7 +128,8 @@ pub(in super::super) fn everywhere() -> Result<Outcome> {
         }
         from_the_host(rig)?;
         from_containers(rig)?;
-        from_the_neighbour(rig, &neighbour)
+        from_the_neighbour(rig, &neighbour)?;
+        over_an_open_host(rig, &neighbour)
     })
 }
 
@@ -190,7 +197,7 @@ fn addresses(rig: &Rig) -> Result<Vec<String>> {
 /// Ports that something in the host's namespace listens on, and those of the stack.
 fn ports(rig: &Rig) -> Result<Vec<u16>> {
     let text = shell::output(rig.docker.inside("cat").args(["/proc/net/tcp", "/proc/net/tcp6"]))?;
-    let mut ports = vec![9090, 9100, 8080];
+    let mut ports = PORTS.to_vec();
     for line in text.lines() {
         let words: Vec<&str> = line.split_whitespace().collect();
         // 0A is a socket that listens.
@@ -207,10 +214,14 @@ fn ports(rig: &Rig) -> Result<Vec<u16>> {
 /// Names, addresses in the stack's and other networks, and the port of each container of the stack.
 fn members(rig: &Rig) -> Result<Vec<(&'static str, String, u16)>> {
     let mut all = Vec::new();
-    for name in CONTAINERS {
+    for name in ALL_CONTAINERS {
         let port = match name {
             "masthead-prometheus" => 9090,
             "masthead-cadvisor" => 8080,
+            "masthead-alertmanager" => 9093,
+            "masthead-pushgateway" => 9091,
+            "masthead-grafana" => 3000,
+            "masthead-docker-proxy" => 2375,
             _ => continue,
         };
         let json: Value = serde_json::from_str(&rig.docker.inspect(name, "json .NetworkSettings.Networks")?)?;
@@ -219,8 +230,8 @@ fn members(rig: &Rig) -> Result<Vec<(&'static str, String, u16)>> {
             all.push((name, address, port));
         }
     }
-    if all.len() != 3 {
-        bail!("Prometheus in two networks and cAdvisor in one are wanted: {all:?}");
+    if all.len() != 8 {
+        bail!("Prometheus in three networks and five others in one each are wanted: {all:?}");
     }
     Ok(all)
 }
@@ -240,8 +251,8 @@ fn from_the_host(rig: &Rig) -> Result<()> {
 fn judge(from: &str, address: &str, port: u16, verdict: Verdict) -> Result<()> {
     let held = match verdict {
         Verdict::Closed => true,
-        Verdict::Asked => port != 8080,
-        Verdict::Open(_) => false,
+        Verdict::Asked => port != 8080 && port != 2375,
+        Verdict::Open(_) => port == 3000 && from == ANOTHER_MACHINE,
     };
     if held {
         return Ok(());
@@ -275,6 +286,38 @@ fn from_containers(rig: &Rig) -> Result<()> {
         Verdict::Asked => Ok(()),
         other => bail!("a neighbour in the platform's network is asked for a password: {other}"),
     }
+}
+
+/// A host that forwarded packets before Docker started: cAdvisor's port is open to whoever has a route, until the rule is there that
+/// `check` names.
+fn over_an_open_host(rig: &Rig, neighbour: &Neighbour) -> Result<()> {
+    let iptables = |words: &str| {
+        let mut command = rig.docker.inside("iptables");
+        shell::output(command.args(words.split(' '))).map(drop)
+    };
+    let cadvisor = || -> Result<Verdict> {
+        let (_, address, port) = members(rig)?
+            .into_iter()
+            .find(|(name, ..)| *name == "masthead-cadvisor")
+            .context("no cAdvisor")?;
+        let mut nc = neighbour.command("busybox");
+        nc.arg("nc");
+        Ok(probe(nc, &address, port))
+    };
+    iptables("-P FORWARD ACCEPT")?;
+    if cadvisor()? == Verdict::Closed {
+        bail!("an open host was to hand packets on");
+    }
+    let rule = "DOCKER-USER ! -i masthead0 -o masthead0 -m conntrack --ctstate NEW -j DROP";
+    rig.run("check", &[])?
+        .expect(0, &["WARN", "forwarding", &format!("iptables -I {rule}")])?;
+    iptables(&format!("-I {rule}"))?;
+    let said = rig.run("check", &[])?;
+    said.expect(0, &[])?;
+    if said.out.contains("forwarding") || cadvisor()? != Verdict::Closed {
+        bail!("the rule that check names does not do: {}", said.out);
+    }
+    Ok(())
 }
 
 /// From another machine, with a route to every network of the host.
@@ -313,14 +356,20 @@ fn from_the_neighbour(rig: &Rig, neighbour: &Neighbour) -> Result<()> {
     let _reaped = server.wait();
     reached?;
     for address in addresses(rig)? {
-        for port in [9090, 9100, 8080] {
-            judge("another machine", &address, port, probe(nc(), &address, port))?;
+        for port in PORTS {
+            let verdict = probe(nc(), &address, port);
+            judge(
+                "another machine, at the host's own address",
+                &address,
+                port,
+                verdict,
+            )?;
         }
     }
     for (name, address, port) in members(rig)? {
         let verdict = probe(nc(), &address, port);
         println!("     {name} at {address}:{port} from another machine: {verdict}");
-        judge("another machine", &address, port, verdict).with_context(|| name)?;
+        judge(ANOTHER_MACHINE, &address, port, verdict).with_context(|| name)?;
     }
     let ready = rig.http(
         "127.0.0.1:9090",

@@ -67,7 +67,7 @@ fn values(rig: &Rig) -> Result<()> {
         (["--retention-size", "5 apples"], 2, "GB"),
         (["--scrape-interval", "0s"], 2, "15s"),
         (["--port", "prometheus=70000"], 2, "65535"),
-        (["--port", "grafana=3000"], 2, "node-exporter"),
+        (["--port", "loki=3000"], 2, "node-exporter"),
         (["--without", "prometheus"], 1, "masthead agent"),
     ] {
         let ran = rig.run("setup", &args)?;

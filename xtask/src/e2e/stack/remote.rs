@@ -1,142 +1,561 @@
-//! The upstream stack on servers: what `masthead --server NAME` does over SSH, as somebody types it on another machine.
+//! Remote hosts: engines in network namespaces of their own, each with its own sshd, and one more namespace from which commands are
+//! given. Between them are virtual cables; nothing of the machine's own network is touched.
 
-pub(in super::super) mod both;
-pub(in super::super) mod faults;
-pub(in super::super) mod life;
-
-use std::path::PathBuf;
-use std::process::Command;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use super::{CONTAINERS, Outcome, Ran, ran};
-use crate::docker;
-use crate::remote::{Host, Operator};
+use super::broken_off::Running;
+use super::refused::signal;
+use super::{Outcome, Over, Ran, Rig, life, ran, wait};
+use crate::docker::{self, Mounts};
+use crate::server::TempDir;
 use crate::shell;
 
-/// An operator and servers; the first is `one`.
-struct Remote {
-    operator: Operator,
-    hosts: Vec<Host>,
+const SSHD: &str = "/usr/sbin/sshd";
+/// A user of the remote hosts who is neither root nor in Docker's group.
+const PLAIN: &str = "plain";
+/// Longer than a connection that is dead takes to be noticed.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Where commands are given, with the files of whoever gives them.
+struct Operator {
+    namespace: Child,
+    folder: TempDir,
 }
 
-/// Names of hosts and the numbers of their networks.
-const HOSTS: [(&str, u8); 2] = [("one", 1), ("two", 2)];
-
-/// A command that sets up with images that are there, and a scrape each second.
-const QUICK: [&str; 4] = ["--pull", "never", "--scrape-interval", "1s"];
-
-/// Runs a case with so many hosts; what cannot be had here is something missing, all else a failure.
-fn with_hosts(count: usize, case: impl FnOnce(&mut Remote) -> Result<()>) -> Result<Outcome> {
-    match Remote::new(count) {
-        Ok(mut remote) => case(&mut remote).map(|()| Outcome::Passed),
-        Err(why) => Ok(Outcome::Missing(why)),
-    }
+/// A remote host.
+struct Host {
+    rig: Rig,
+    /// Its address; ours is the one before it.
+    address: String,
+    /// Its interface on our side.
+    cable: String,
+    sshd: Option<Child>,
 }
 
-impl Remote {
-    fn new(count: usize) -> Result<Self> {
-        let operator = Operator::new()?;
-        let mut hosts = Vec::new();
-        for (name, number) in HOSTS.into_iter().take(count) {
-            let host = Host::start(&operator, name, number)?;
-            docker::stack::load(&host.docker)?;
-            hosts.push(host);
+/// The stack's whole life, as the local case has it, with every command over SSH.
+pub(in super::super) fn life() -> Result<Outcome> {
+    with_hosts(&["one"], |operator, hosts| {
+        let [host] = hosts else {
+            bail!("one host is wanted")
+        };
+        operator
+            .add(host, "user", &["--accept-new-host-key"])?
+            .expect(0, &["registered one"])?;
+        life::live(&host.rig)
+    })
+}
+
+type Step = (&'static str, fn(&Operator, &mut Host, &mut Host) -> Result<()>);
+
+const STEPS: &[Step] = &[
+    ("keys that are unknown or wrong, and a user without rights", keys),
+    ("both at once", both),
+    ("from outside, nothing answers but sshd", outside),
+    (
+        "a setup whose connection is cut is finished by the next",
+        cut_in_setup,
+    ),
+    ("a cable that is cut in the middle of a setup", cable_in_setup),
+    ("a question whose connection is cut", cut_in_query),
+    ("a network that is gone, and back", network_gone),
+    ("one that is dead hides nobody", one_dead),
+    ("a changed host key is refused", changed_key),
+    ("no connection is left behind", nothing_runs_on),
+];
+
+/// All of [`STEPS`].
+pub(in super::super) fn faults() -> Result<Outcome> {
+    with_hosts(&["one", "two"], |operator, hosts| {
+        let [one, two] = hosts else {
+            bail!("two hosts are wanted")
+        };
+        for (name, step) in STEPS {
+            let began = Instant::now();
+            step(operator, one, two).with_context(|| (*name).to_owned())?;
+            println!("     ok   {name} ({:.1} s)", began.elapsed().as_secs_f64());
         }
-        Ok(Self { operator, hosts })
+        Ok(())
+    })
+}
+
+fn with_hosts(names: &[&str], case: impl FnOnce(&Operator, &mut [Host]) -> Result<()>) -> Result<Outcome> {
+    if let Err(why) = shell::obtain(&[SSHD], "openssh-server") {
+        return Ok(Outcome::Missing(why));
+    }
+    if let Err(why) = shell::obtain(&["ip"], "iproute2") {
+        return Ok(Outcome::Missing(why));
+    }
+    let mut rigs = Vec::new();
+    for _ in names {
+        match Rig::new(Mounts::Machine) {
+            Ok(rig) => rigs.push(rig),
+            Err(why) => return Ok(Outcome::Missing(why)),
+        }
+    }
+    let operator = Operator::new()?;
+    let mut hosts = Vec::new();
+    for (at, (rig, name)) in rigs.into_iter().zip(names).enumerate() {
+        hosts.push(Host::new(rig, &operator, at, name)?);
+    }
+    case(&operator, &mut hosts).map(|()| Outcome::Passed)
+}
+
+impl Operator {
+    fn new() -> Result<Self> {
+        let operator = Self {
+            namespace: docker::new_namespace()?,
+            folder: TempDir::new("operator")?,
+        };
+        for key in ["user", "stranger"] {
+            new_key(&operator.file(key))?;
+        }
+        let known = format!(
+            "UserKnownHostsFile {}\nGlobalKnownHostsFile /dev/null\n",
+            operator.file("known_hosts").display()
+        );
+        fs::write(operator.file("ssh_config"), known)?;
+        Ok(operator)
     }
 
-    /// The first host.
-    fn one(&self) -> Result<&Host> {
-        self.hosts.first().context("a rig without hosts")
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
     }
 
-    /// The same, to be changed.
-    fn one_mut(&mut self) -> Result<&mut Host> {
-        self.hosts.first_mut().context("a rig without hosts")
-    }
-
-    /// `masthead ARGS` on the operator's machine.
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = self.operator.command(shell::release_binary());
-        command.args(args);
+    /// A program in the operator's network.
+    fn inside(&self, program: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net=/proc/{}/ns/net", self.namespace.id()));
+        command.arg(program);
         command
     }
 
-    /// Runs it to its end.
-    fn run(&self, args: &[&str]) -> Result<Ran> {
-        ran(&mut self.command(args))
+    /// `masthead server add` of a host, with one of the operator's keys.
+    fn add(&self, host: &Host, key: &str, args: &[&str]) -> Result<Ran> {
+        self.add_as(host, "root", key, args)
     }
 
-    /// The same, which must do; gives what it printed.
-    fn done(&self, args: &[&str]) -> Result<String> {
-        let ran = self.run(args)?;
-        ran.expect(0, &[]).with_context(|| format!("masthead {args:?}"))?;
-        Ok(ran.out)
+    fn add_as(&self, host: &Host, user: &str, key: &str, args: &[&str]) -> Result<Ran> {
+        let address = format!("{user}@{}", host.address);
+        let (key, base) = (self.file(key), host.rig.base());
+        let socket = host.rig.docker.socket();
+        let mut command = host.rig.command(&["server", "add", &host.name()?, &address]);
+        command.arg("--identity").arg(key).arg("--base-dir").arg(base);
+        command.arg("--docker-socket").arg(socket).args(args);
+        ran(&mut command)
     }
 
-    /// The same, with the object that it printed.
-    fn json(&self, args: &[&str]) -> Result<Value> {
-        let text = self.done(&[args, &["--json"]].concat())?;
-        serde_json::from_str(&text).with_context(|| format!("masthead {args:?}: no JSON: {text}"))
+    /// Pulls a host's cable out, or puts it in again.
+    fn plug(&self, host: &Host, is_in: bool) -> Result<()> {
+        let state = if is_in { "up" } else { "down" };
+        let words = ["ip", "link", "set", &host.cable, state];
+        shell::output(self.inside("busybox").args(words)).map(drop)
     }
 
-    /// The words after `server add` for a host, under a name and as a user of it.
-    fn words_of(&self, host: &Host, name: &str, user: &str, key: &str) -> Vec<String> {
-        let path = |path: PathBuf| path.display().to_string();
-        [
-            name.to_owned(),
-            format!("{user}@{}", host.address()),
-            "--identity".to_owned(),
-            path(self.operator.path(key)),
-            "--base-dir".to_owned(),
-            path(host.base()),
-            "--docker-socket".to_owned(),
-            path(host.docker.socket()),
-        ]
-        .into()
-    }
-
-    /// Registers a host, as root of it.
-    fn add(&self, host: &Host, name: &str, args: &[&str]) -> Result<Ran> {
-        self.add_as(host, name, "root", "key", args)
-    }
-
-    /// Registers a host with any user and key.
-    fn add_as(&self, host: &Host, name: &str, user: &str, key: &str, args: &[&str]) -> Result<Ran> {
-        let words = self.words_of(host, name, user, key);
-        let words = words.iter().map(String::as_str);
-        let all: Vec<&str> = ["server", "add"]
-            .into_iter()
-            .chain(words)
-            .chain(args.iter().copied())
-            .collect();
-        self.run(&all)
-    }
-
-    /// The one value of a query to a server.
-    fn value(&self, server: &str, promql: &str) -> Result<f64> {
-        let json = self.json(&["query", "--server", server, promql])?;
-        let value = match json.as_array().map(Vec::as_slice) {
-            Some([one]) => one["values"][0][1].as_str().and_then(|text| text.parse().ok()),
-            _ => None,
-        };
-        value.with_context(|| format!("{promql} on {server}: one value is wanted: {json}"))
-    }
-
-    /// Fails unless every container of the stack runs on a host, and a next setup of it would do nothing.
-    fn is_settled(&self, host: &Host, server: &str) -> Result<()> {
-        for name in CONTAINERS {
-            let state = host.docker.inspect(name, ".State.Status")?;
-            if state != "running" {
-                bail!("{name} is {state} on {server}");
+    /// What runs in the operator's network beside what keeps it, each with its words.
+    fn processes(&self) -> Result<Vec<String>> {
+        let network = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/net")).ok();
+        let holder = self.namespace.id().to_string();
+        let ours = network(&holder);
+        let mut all = Vec::new();
+        for entry in fs::read_dir("/proc")? {
+            let pid = entry?.file_name().to_string_lossy().into_owned();
+            if pid != holder && pid.parse::<u32>().is_ok() && network(&pid) == ours {
+                let words = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+                all.push(words.replace('\0', " "));
             }
         }
-        let plan = self.json(&["setup", "--dry-run", "--server", server])?;
-        match plan["steps"].as_array().map(Vec::as_slice) {
-            Some([]) => Ok(()),
-            _ => bail!("a second setup of {server} would still do something: {plan}"),
+        Ok(all)
+    }
+
+    fn forget(&self, host: &Host) -> Result<()> {
+        ran(&mut host.rig.command(&["server", "remove", &host.name()?]))?.expect(0, &[])
+    }
+}
+
+impl Drop for Operator {
+    fn drop(&mut self) {
+        let _killed = self.namespace.kill();
+        let _reaped = self.namespace.wait();
+    }
+}
+
+impl Host {
+    fn new(mut rig: Rig, operator: &Operator, at: usize, name: &str) -> Result<Self> {
+        let cable = format!("cable{at}");
+        let (ours, theirs) = (format!("10.201.{at}.1/30"), format!("10.201.{at}.2/30"));
+        let ip =
+            |program: &mut Command, words: &[&str]| shell::output(program.arg("ip").args(words)).map(drop);
+        let theirs_in = rig.docker.namespace().to_string();
+        let words = [
+            "link", "add", &cable, "type", "veth", "peer", "name", "up0", "netns", &theirs_in,
+        ];
+        // busybox cannot make cables.
+        shell::output(operator.inside("ip").args(words))?;
+        ip(
+            &mut operator.inside("busybox"),
+            &["addr", "add", &ours, "dev", &cable],
+        )?;
+        ip(&mut operator.inside("busybox"), &["link", "set", &cable, "up"])?;
+        ip(
+            &mut rig.docker.inside("busybox"),
+            &["addr", "add", &theirs, "dev", "up0"],
+        )?;
+        ip(&mut rig.docker.inside("busybox"), &["link", "set", "up0", "up"])?;
+        rig.over = Some(Over {
+            operator: operator.namespace.id(),
+            servers: operator.file("servers.json"),
+            ssh_config: operator.file("ssh_config"),
+            name: name.to_owned(),
+        });
+        let mut host = Self {
+            rig,
+            address: format!("10.201.{at}.2"),
+            cable,
+            sshd: None,
+        };
+        host.configure(operator)?;
+        host.start(operator)?;
+        Ok(host)
+    }
+
+    fn name(&self) -> Result<String> {
+        let over = self.rig.over.as_ref().context("no remote host")?;
+        Ok(over.name.clone())
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.rig.folder.path().join(name)
+    }
+
+    /// Settings, keys and users of its sshd.
+    fn configure(&self, operator: &Operator) -> Result<()> {
+        fs::create_dir_all("/run/sshd")?;
+        new_key(&self.file("host"))?;
+        fs::copy(operator.file("user.pub"), self.file("authorized_keys"))?;
+        let config = format!(
+            "Port 22\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\nStrictModes no\nUsePAM no\nPasswordAuthentication no\n\
+             KbdInteractiveAuthentication no\nPermitRootLogin yes\n",
+            self.file("host").display(),
+            self.file("authorized_keys").display(),
+        );
+        fs::write(self.file("sshd_config"), config)?;
+        for (file, line) in [
+            ("passwd", format!("{PLAIN}:x:54321:54321::/:/bin/sh\n")),
+            ("shadow", format!("{PLAIN}:*:19000::::::\n")),
+        ] {
+            let text = fs::read_to_string(Path::new("/etc").join(file))?;
+            // Whatever this machine's root has in its start files is not what is measured here.
+            fs::write(self.file(file), text.replace("/bin/bash", "/bin/sh") + &line)?;
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, operator: &Operator) -> Result<()> {
+        // Its users are seen by it alone.
+        let script = "mount --bind \"$1/passwd\" /etc/passwd && mount --bind \"$1/shadow\" /etc/shadow && exec \"$2\" -D -f \"$1/sshd_config\"";
+        let sshd = self
+            .rig
+            .docker
+            .inside("unshare")
+            .args(["--mount", "--propagation", "private", "sh", "-c", script, "sshd"])
+            .arg(self.rig.folder.path())
+            .arg(SSHD)
+            .stderr(Stdio::null())
+            .spawn()
+            .context("cannot start sshd")?;
+        self.sshd = Some(sshd);
+        wait("sshd listens", || self.answers(operator, 22))
+    }
+
+    /// Ends every connection; the daemon goes on listening.
+    fn cut(&self) -> Result<()> {
+        let Some(sshd) = &self.sshd else { return Ok(()) };
+        let parent = sshd.id().to_string();
+        let children = Command::new("pgrep").args(["--parent", &parent]).output()?;
+        for pid in String::from_utf8_lossy(&children.stdout).split_whitespace() {
+            // One that ended meanwhile is cut too.
+            let _gone = signal(pid.parse()?, "KILL");
+        }
+        Ok(())
+    }
+
+    fn stop(&mut self) -> Result<()> {
+        if let Some(mut sshd) = self.sshd.take() {
+            let parent = sshd.id().to_string();
+            let children = Command::new("pgrep").args(["--parent", &parent]).output()?;
+            sshd.kill()?;
+            sshd.wait()?;
+            for pid in String::from_utf8_lossy(&children.stdout).split_whitespace() {
+                let _gone = signal(pid.parse()?, "KILL");
+            }
+        }
+        Ok(())
+    }
+
+    /// Does a port of it take connections from where the commands are given?
+    fn answers(&self, operator: &Operator, port: u16) -> Result<bool> {
+        let status = operator
+            .inside("busybox")
+            .args(["nc", "-w", "2", &self.address, &port.to_string(), "-e", "true"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()?;
+        Ok(status.success())
+    }
+
+    fn run(&self, name: &str, args: &[&str]) -> Result<Ran> {
+        self.rig.run(name, args)
+    }
+
+    fn query(&self) -> Result<Ran> {
+        let mut command = self.rig.command(&["query", "sum(up)", "--json", "--server"]);
+        ran(command.arg(self.name()?))
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        let _stopped = self.stop();
+    }
+}
+
+fn new_key(path: &Path) -> Result<()> {
+    let _absent = fs::remove_file(path);
+    shell::output(
+        Command::new("ssh-keygen")
+            .args(["-q", "-t", "ed25519", "-N", "", "-f"])
+            .arg(path),
+    )
+    .map(drop)
+}
+
+fn keys(operator: &Operator, one: &mut Host, two: &mut Host) -> Result<()> {
+    operator.add(one, "user", &[])?.expect(
+        7,
+        &[
+            "host key is not known",
+            "--accept-new-host-key",
+            "was not registered",
+        ],
+    )?;
+    operator
+        .add(one, "stranger", &["--accept-new-host-key"])?
+        .expect(7, &["Permission denied", "authorized_keys"])?;
+    // Nobody answers at that address.
+    let mut nowhere = one
+        .rig
+        .command(&["server", "add", "nowhere", "root@10.201.0.2:2200"]);
+    ran(&mut nowhere)?.expect(7, &["Connection refused", "is sshd running"])?;
+    operator
+        .add_as(one, PLAIN, "user", &[])?
+        .expect(0, &["may not open it", "usermod -aG docker", "registered one"])?;
+    one.run("setup", &["--pull", "never"])?
+        .expect(6, &["may not open it", "usermod -aG docker"])?;
+    operator.forget(one)?;
+    for host in [&*one, &*two] {
+        let name = host.name()?;
+        operator
+            .add(host, "user", &["--accept-new-host-key"])?
+            .expect(0, &[&format!("registered {name}")])?;
+        let mut test = host.rig.command(&["server", "test", &name, "--json"]);
+        let ran = ran(&mut test)?;
+        ran.expect(0, &["\"docker\"", "\"clock\"", "\"rights\""])?;
+    }
+    ran(&mut one.rig.command(&["server", "list"]))?
+        .expect(0, &["one", "two", "reached in", "none is set up yet"])
+}
+
+fn all(host: &Host, name: &str, args: &[&str]) -> Result<Ran> {
+    ran(&mut host.rig.command(&[&[name, "--all"], args].concat()))
+}
+
+fn both(_: &Operator, one: &mut Host, two: &mut Host) -> Result<()> {
+    let flags = ["--pull", "never", "--scrape-interval", "1s"];
+    all(one, "setup", &flags)?.expect(0, &["one:", "two:", "RESULT", "every target is up"])?;
+    let said = all(one, "setup", &["--dry-run", "--json"])?;
+    said.expect(0, &[])?;
+    let json: Value = serde_json::from_str(&said.out)?;
+    for (host, name) in [(&*one, "one"), (&*two, "two")] {
+        let of = &json["servers"][name];
+        if of["ok"] != true || of["steps"].as_array().is_none_or(|steps| !steps.is_empty()) {
+            bail!("a second setup of {name} does something: {of}");
+        }
+        host.rig.is_settled()?;
+        host.query()?.expect(0, &["\"3\""])?;
+        // The label is the registered name.
+        let password = host.rig.password("prometheus")?;
+        let federated = host
+            .rig
+            .http(
+                "127.0.0.1:9090",
+                "GET",
+                "/federate?match[]=node_load1",
+                Some(&password),
+                b"",
+            )?
+            .text();
+        if !federated.contains(&format!("server=\"{name}\"")) {
+            bail!("no label `server` of {name}: {federated}");
         }
     }
+    Ok(())
+}
+
+fn outside(operator: &Operator, one: &mut Host, two: &mut Host) -> Result<()> {
+    for host in [&*one, &*two] {
+        let tables = shell::output(
+            host.rig
+                .docker
+                .inside("cat")
+                .args(["/proc/net/tcp", "/proc/net/tcp6"]),
+        )?;
+        let mut ports = vec![2375, 2376, 8080, 9090, 9091, 9093, 9100, 3000];
+        for line in tables.lines() {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let local = words.get(1).and_then(|local| local.rsplit_once(':'));
+            if let (Some(&"0A"), Some((_, port))) = (words.get(3), local) {
+                ports.push(u16::from_str_radix(port, 16)?);
+            }
+        }
+        ports.sort_unstable();
+        ports.dedup();
+        if !ports.contains(&22) {
+            bail!("sshd is not among what listens: {ports:?}");
+        }
+        for port in ports {
+            if host.answers(operator, port)? != (port == 22) {
+                bail!("port {port} of {} is open, or sshd's is not", host.address);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn cut_in_setup(_: &Operator, _: &mut Host, two: &mut Host) -> Result<()> {
+    two.run("remove", &["--purge-data", "--yes"])?.expect(0, &[])?;
+    for word in ["write", "container masthead-prometheus"] {
+        let mut run = Running::of(
+            two.rig
+                .stack("setup", &["--pull", "never", "--scrape-interval", "1s"]),
+        )?;
+        if !run.reaches(word) {
+            bail!("it was to be cut at {word:?}: {:?}", run.end()?);
+        }
+        two.cut()?;
+        let (status, said) = run.end()?;
+        if status.code() != Some(7) || !said.contains("The next run goes on from here") {
+            bail!("cut at {word:?}, it ended with {status}: {said}");
+        }
+    }
+    two.rig.set_up(&[])?;
+    two.rig.is_settled()
+}
+
+/// Neither side hears of it: `ssh` here and the lock there have to notice by themselves.
+fn cable_in_setup(operator: &Operator, _: &mut Host, two: &mut Host) -> Result<()> {
+    two.run("remove", &["--yes"])?.expect(0, &[])?;
+    let flags = ["--pull", "never", "--scrape-interval", "1s"];
+    let mut run = Running::of(two.rig.stack("setup", &flags))?;
+    if !run.reaches("create container masthead-prometheus") {
+        bail!("it was to be cut: {:?}", run.end()?);
+    }
+    operator.plug(two, false)?;
+    let ended = run.end();
+    operator.plug(two, true)?;
+    let (status, said) = ended?;
+    let words = ["broke off", "Done before it", "The next run goes on from here"];
+    if status.code() != Some(7) || words.iter().any(|word| !said.contains(word)) {
+        bail!("cut, it ended with {status}: {said}");
+    }
+    two.run("setup", &[&flags[..], &["--wait"]].concat())?
+        .expect(0, &[])?;
+    two.rig.is_settled()
+}
+
+/// `ssh` ends with the command that needed it, also where that held a lock or was cut off.
+fn nothing_runs_on(operator: &Operator, _: &mut Host, _: &mut Host) -> Result<()> {
+    wait("every ssh of the operator has ended", || {
+        Ok(operator.processes()?.is_empty())
+    })
+    .with_context(|| format!("{:#?}", operator.processes()))
+}
+
+fn cut_in_query(_: &Operator, one: &mut Host, _: &mut Host) -> Result<()> {
+    let name = one.name()?;
+    for pause_ms in [40, 120, 250, 400, 600] {
+        let mut command = one
+            .rig
+            .command(&["query", "sum(up)", "--json", "--server", &name]);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        std::thread::sleep(Duration::from_millis(pause_ms));
+        one.cut()?;
+        let out = child.wait_with_output()?;
+        let said = String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
+        // Asked again over a new connection, or said with its cause.
+        let is_well = out.status.code() == Some(0) && said.contains("\"3\"");
+        if !is_well && out.status.code() != Some(7) {
+            bail!("cut after {pause_ms} ms: {}: {said}", out.status);
+        }
+    }
+    one.query()?.expect(0, &["\"3\""])
+}
+
+fn network_gone(operator: &Operator, one: &mut Host, _: &mut Host) -> Result<()> {
+    operator.plug(one, false)?;
+    let began = Instant::now();
+    let ran = one.query();
+    operator.plug(one, true)?;
+    ran?.expect(7, &["connecting to server one"])?;
+    if began.elapsed() > PATIENCE {
+        bail!("it took {:?} to say so", began.elapsed());
+    }
+    one.query()?.expect(0, &["\"3\""])
+}
+
+fn one_dead(operator: &Operator, one: &mut Host, two: &mut Host) -> Result<()> {
+    two.stop()?;
+    all(one, "status", &[])?.expect(
+        7,
+        &[
+            "one:",
+            "prometheus     running",
+            "out of reach",
+            "Connection refused",
+        ],
+    )?;
+    let said = all(
+        one,
+        "setup",
+        &["--pull", "never", "--retention-time", "9d", "--json"],
+    )?;
+    said.expect(7, &[])?;
+    let json: Value = serde_json::from_str(&said.out)?;
+    let (alive, dead) = (&json["servers"]["one"], &json["servers"]["two"]);
+    if alive["ok"] != true || dead["ok"] != false || dead["error"]["kind"] != "no-server" {
+        bail!("one is to be done and two out of reach: {json}");
+    }
+    ran(&mut one.rig.command(&["server", "list"]))?.expect(3, &["OUT OF REACH", "set up under"])?;
+    two.query()?
+        .expect(7, &["connecting to server two", "is sshd running"])?;
+    two.start(operator)?;
+    all(one, "status", &[])?.expect(0, &["one:", "two:"])?;
+    two.query()?.expect(0, &["\"3\""])
+}
+
+fn changed_key(operator: &Operator, one: &mut Host, _: &mut Host) -> Result<()> {
+    one.stop()?;
+    new_key(&one.file("host"))?;
+    one.start(operator)?;
+    for args in [&[][..], &["--accept-new-host-key"]] {
+        one.run("status", args)?
+            .expect(7, &["has CHANGED", "ssh-keygen -R"])?;
+    }
+    one.query()?.expect(7, &["has CHANGED"])
 }
