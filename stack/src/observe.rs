@@ -3,35 +3,24 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use futures_util::{StreamExt, TryStreamExt, stream};
-
 use crate::desired::{LABEL_BASE_DIR, LABEL_SPEC, LABEL_STACK};
 use crate::engine::{Engine, ImageStore, Inspected};
 use crate::place::Place;
 use crate::{
-    Component, Facts, Observed, ObservedContainer, Options, Range, Secret, StackError, range, secrets, spec,
+    Component, Facts, Observed, ObservedContainer, ObservedEntry, Options, Range, Secret, StackError, range,
+    secrets, spec,
 };
 
 /// Networks of platforms that Prometheus joins where they are.
 const PLATFORM_NETWORKS: [&str; 1] = ["dokploy-network"];
 /// Where containerd's socket is when the engine does not say it.
 const CONTAINERD_SOCKET: &str = "/run/containerd/containerd.sock";
-/// Files that are looked at side by side: over SSH each takes a way there and back, and sshd allows ten at once.
-const AT_ONCE: usize = 6;
 /// The end of the name of a file that is being written; a run that was killed may leave one.
 const UNFINISHED: &str = ".masthead-new";
 
 /// What is there, as far as the stack is concerned.
 pub(crate) async fn observe(engine: &Engine, place: &Place, base_dir: &Path) -> Result<Observed, StackError> {
-    let looks = stream::iter(spec::known_paths()).map(async |path| {
-        let entry = place.entry(&below(base_dir, &path)).await?;
-        Ok::<_, StackError>(entry.map(|entry| (path, entry)))
-    });
-    let entries: BTreeMap<_, _> = looks
-        .buffered(AT_ONCE)
-        .try_filter_map(async |found| Ok(found))
-        .try_collect()
-        .await?;
+    let entries = entries(place, base_dir).await?;
     let containers = containers(engine, base_dir).await?;
     let ours: Vec<String> = containers
         .iter()
@@ -59,6 +48,18 @@ pub(crate) async fn observe(engine: &Engine, place: &Place, base_dir: &Path) -> 
         containers,
         images,
     })
+}
+
+/// What lies at the paths that the stack uses.
+async fn entries(place: &Place, base_dir: &Path) -> Result<BTreeMap<PathBuf, ObservedEntry>, StackError> {
+    let paths: Vec<PathBuf> = spec::known_paths().into_iter().collect();
+    let absolute: Vec<PathBuf> = paths.iter().map(|path| below(base_dir, path)).collect();
+    let found = place.entries(&absolute).await?;
+    Ok(paths
+        .into_iter()
+        .zip(found)
+        .filter_map(|(path, entry)| Some((path, entry?)))
+        .collect())
 }
 
 async fn containers(

@@ -67,7 +67,24 @@ pub struct LinkOutput {
 }
 
 /// A program that runs on the server, with its standard input and output at hand. It is disconnected when the value goes.
-pub type LinkChild = openssh::Child<Arc<Session>>;
+pub type LinkChild = openssh::Child<Held>;
+
+/// A connection, held by whatever uses it. With the last of them the master is told to end, through its socket: so the folder of the
+/// socket goes after it.
+#[derive(Debug, Clone)]
+pub struct Held {
+    session: Arc<Session>,
+    #[expect(dead_code, reason = "held")]
+    folder: Arc<TempDir>,
+}
+
+impl std::ops::Deref for Held {
+    type Target = Session;
+
+    fn deref(&self) -> &Session {
+        &self.session
+    }
+}
 
 /// A connection to a server. Clones share it; it is closed with the last of them.
 #[derive(Debug, Clone)]
@@ -77,7 +94,6 @@ pub struct Link {
 
 #[derive(Debug)]
 struct Inner {
-    /// Before the folder that its socket is in: values go in this order.
     now: Mutex<Now>,
     way: Way,
     rights: Rights,
@@ -90,13 +106,13 @@ struct Way {
     keys: HostKeys,
     config: Option<PathBuf>,
     /// Of this user alone: the master's socket and the forwarded ones.
-    folder: TempDir,
+    folder: Arc<TempDir>,
 }
 
 /// What a new connection replaces, and what it takes over.
 #[derive(Debug)]
 struct Now {
-    session: Arc<Session>,
+    session: Held,
     forwards: Vec<Forward>,
 }
 
@@ -136,7 +152,7 @@ impl Link {
             server: server.clone(),
             keys,
             config,
-            folder,
+            folder: Arc::new(folder),
         };
         let session = match way.open(keys).await {
             Err(error) if keys == HostKeys::Ask && fault::is_unknown_key(&error) => {
@@ -145,7 +161,7 @@ impl Link {
             }
             opened => opened,
         };
-        let session = Arc::new(session.map_err(|error| fault::connecting(server, &error))?);
+        let session = way.held(session.map_err(|error| fault::connecting(server, &error))?);
         let rights = rights(server, &session).await?;
         Ok(Self {
             inner: Arc::new(Inner {
@@ -214,7 +230,7 @@ impl Link {
         for forward in &now.forwards {
             self.lead(&session, forward).await?;
         }
-        now.session = Arc::new(session);
+        now.session = inner.way.held(session);
         Ok(())
     }
 
@@ -300,16 +316,23 @@ impl Link {
         }
     }
 
-    async fn session(&self) -> Arc<Session> {
-        Arc::clone(&self.inner.now.lock().await.session)
+    async fn session(&self) -> Held {
+        self.inner.now.lock().await.session.clone()
     }
 }
 
 impl Way {
+    fn held(&self, session: Session) -> Held {
+        Held {
+            session: Arc::new(session),
+            folder: Arc::clone(&self.folder),
+        }
+    }
+
     async fn open(&self, keys: HostKeys) -> Result<Session, openssh::Error> {
         let mut builder = SessionBuilder::default();
         builder
-            .control_directory(&self.folder)
+            .control_directory(self.folder.path())
             .control_persist(ControlPersist::IdleFor(PERSIST_S))
             .connect_timeout(CONNECT_LIMIT)
             .server_alive_interval(ALIVE_INTERVAL)
@@ -370,9 +393,9 @@ impl Way {
     }
 }
 
-async fn rights(server: &Server, session: &Arc<Session>) -> Result<Rights, StackError> {
+async fn rights(server: &Server, session: &Held) -> Result<Rights, StackError> {
     let script = "if [ \"$(id -u)\" = 0 ]; then echo root; elif sudo -n true 2>/dev/null; then echo sudo; else echo plain; fi";
-    let said = output(server, Arc::clone(session), &[], "sh", &["-c", script], &[]).await?;
+    let said = output(server, session.clone(), &[], "sh", &["-c", script], &[]).await?;
     match String::from_utf8_lossy(&said.stdout).trim() {
         "root" => Ok(Rights::Root),
         "sudo" => Ok(Rights::Sudo),
@@ -382,7 +405,7 @@ async fn rights(server: &Server, session: &Arc<Session>) -> Result<Rights, Stack
 }
 
 async fn spawn(
-    session: Arc<Session>,
+    session: Held,
     prefix: &[&str],
     program: &str,
     words: &[&str],
@@ -406,7 +429,7 @@ async fn spawn(
 
 async fn output(
     server: &Server,
-    session: Arc<Session>,
+    session: Held,
     prefix: &[&str],
     program: &str,
     words: &[&str],
@@ -414,7 +437,7 @@ async fn output(
 ) -> Result<LinkOutput, StackError> {
     let failed = |error: openssh::Error| fault::running(server, program, &error);
     let broken = |_: std::io::Error| fault::dropped(server, program);
-    let mut child = spawn(Arc::clone(&session), prefix, program, words, Stdio::piped())
+    let mut child = spawn(session.clone(), prefix, program, words, Stdio::piped())
         .await
         .map_err(failed)?;
     let mut input = child.stdin().take();

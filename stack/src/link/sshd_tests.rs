@@ -92,6 +92,13 @@ impl Sshd {
         }
     }
 
+    /// Has it a connection?
+    pub(crate) fn is_connected(&self) -> bool {
+        let id = self.daemon.as_ref().map(Child::id).unwrap_or_default();
+        let children = Command::new("pgrep").args(["-P", &id.to_string()]).output();
+        !children.expect("pgrep").stdout.is_empty()
+    }
+
     /// Ends it, and the connections that it has: they are its children's.
     pub(crate) fn stop(&mut self) {
         let Some(mut daemon) = self.daemon.take() else {

@@ -141,3 +141,23 @@ async fn nothing_is_left_behind() {
     }
     assert!(!Path::new(&folder).exists());
 }
+
+#[tokio::test]
+async fn a_connection_ends_with_whatever_used_it_last() {
+    let Some(sshd) = Sshd::start("a_connection_ends_with_whatever_used_it_last") else {
+        return;
+    };
+    let link = sshd.link("user", HostKeys::AcceptNew).await.expect("let in");
+    let child = link.spawn("cat", &[]).await.expect("cat");
+    drop(link);
+    assert!(sshd.is_connected());
+    drop(child);
+    let began = Instant::now();
+    while sshd.is_connected() {
+        assert!(
+            began.elapsed() < Duration::from_secs(10),
+            "the master has not ended"
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

@@ -97,15 +97,22 @@ impl Place {
         }
     }
 
-    /// What lies at a path; `None` when nothing does.
-    pub(crate) async fn entry(&self, path: &Path) -> Result<Option<ObservedEntry>, StackError> {
+    /// What lies at each of these paths; `None` where nothing does.
+    pub(crate) async fn entries(&self, paths: &[PathBuf]) -> Result<Vec<Option<ObservedEntry>>, StackError> {
         match self {
             Self::Here { .. } => {
-                let path = path.to_owned();
-                blocking(move || files::entry(&path)).await
+                let paths = paths.to_vec();
+                blocking(move || paths.iter().map(|path| files::entry(path)).collect()).await
             }
-            Self::There(remote) => remote.entry(path).await,
+            Self::There(remote) => remote.entries(paths).await,
         }
+    }
+
+    /// What lies at one.
+    #[cfg(test)]
+    pub(crate) async fn entry(&self, path: &Path) -> Result<Option<ObservedEntry>, StackError> {
+        let mut entries = self.entries(&[path.to_owned()]).await?;
+        Ok(entries.pop().flatten())
     }
 
     /// Names of what is in a folder; `None` when there is no such folder.

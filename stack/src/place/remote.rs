@@ -4,7 +4,8 @@
 //! travel as arguments and contents as standard input, so nothing of them is ever read by a shell.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -25,8 +26,12 @@ const BEAT: Duration = Duration::from_secs(15);
 const PAUSE: Duration = Duration::from_millis(400);
 /// So many looks are taken before a held lock counts as held.
 const GRACE: u32 = 3;
+/// And so many at one of our own that a broken connection has left: a minute and more, see [`BEAT`].
+const STALE_LOOKS: u32 = 180;
 /// What the program of the lock says when it has it.
 const TAKEN: &[u8] = b"taken\n";
+/// Of a longer file this much is read.
+const MAX_FILE_BYTES: usize = 16_777_216;
 /// Where the locks are.
 const LOCK_DIR: &str = "/run/masthead";
 
@@ -35,19 +40,39 @@ const LOCK_DIR: &str = "/run/masthead";
 pub(crate) struct Remote {
     link: Link,
     hostname: String,
+    /// A lock goes with the connection, and has to be had again over the next one.
+    claim: Arc<Mutex<Option<Claim>>>,
 }
 
-/// A lock that is held there until the value goes, or the connection does.
+/// A lock that is held there until the value goes.
 #[derive(Debug)]
 pub(crate) struct RemoteLock {
-    beat: tokio::task::JoinHandle<()>,
+    claim: Arc<Mutex<Option<Claim>>>,
 }
 
 impl Drop for RemoteLock {
     fn drop(&mut self) {
+        take(&self.claim);
+    }
+}
+
+/// Which lock is held, and what keeps it.
+#[derive(Debug)]
+struct Claim {
+    name: String,
+    who: String,
+    beat: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
         // Its standard input goes with the task, and the program there ends with it.
         self.beat.abort();
     }
+}
+
+fn take(claim: &Mutex<Option<Claim>>) -> Option<Claim> {
+    claim.lock().ok().and_then(|mut claim| claim.take())
 }
 
 /// Stands before each script. The locale, since complaints are read; and whether there is anything at a path, or its folder hides it.
@@ -72,6 +97,16 @@ head -c 16777216 "$1""#;
 const ENTRY: &str = r#"there "$1"
 stat -L -c '%f %u %g' "$1" || exit 1
 [ -d "$1" ] || head -c 16777216 "$1""#;
+/// Many at once, as each command is a way there and back: a line for each, and after that of a file its content.
+const ENTRIES: &str = r#"for path in "$@"; do
+  (there "$path")
+  case $? in
+    0) stat -L -c '%f %u %g %s' "$path" || exit 1
+       [ -d "$path" ] || head -c 16777216 "$path" || exit 1 ;;
+    44) echo - ;;
+    *) exit 1 ;;
+  esac
+done"#;
 const LIST: &str = r#"there "$1"
 cd "$1" && ls -1A"#;
 const EXISTS: &str = r#"[ -e "$1" ] || [ -L "$1" ]"#;
@@ -136,6 +171,7 @@ impl Remote {
         Ok(Self {
             link,
             hostname: text(&said.stdout),
+            claim: Arc::default(),
         })
     }
 
@@ -151,10 +187,28 @@ impl Remote {
     async fn look(&self, script: &str, words: &[&str]) -> Result<LinkOutput, StackError> {
         match self.script(script, words, &[]).await {
             Err(StackError::Dropped { .. }) => {
-                self.link.reconnect().await?;
+                self.reconnect().await?;
                 self.script(script, words, &[]).await
             }
             other => other,
+        }
+    }
+
+    /// Connects anew, and takes the lock again where one was held: somebody else may have it now.
+    async fn reconnect(&self) -> Result<(), StackError> {
+        self.link.reconnect().await?;
+        let Some(old) = take(&self.claim) else {
+            return Ok(());
+        };
+        let mut looks = 0;
+        loop {
+            match self.try_lock(&old.name, &old.who).await? {
+                Ok(()) => return Ok(()),
+                // Our own, of the connection that broke off: the server has not noticed yet.
+                Err(holder) if holder == old.who && looks < STALE_LOOKS => looks += 1,
+                Err(holder) => return Err(StackError::Locked { holder }),
+            }
+            tokio::time::sleep(PAUSE).await;
         }
     }
 
@@ -185,6 +239,27 @@ impl Remote {
             NOTHING => Ok(None),
             _ => Err(failed("looking at", path, &said)),
         }
+    }
+
+    /// The same of many paths, in their order.
+    pub(super) async fn entries(&self, paths: &[PathBuf]) -> Result<Vec<Option<ObservedEntry>>, StackError> {
+        let all = paths
+            .iter()
+            .map(|path| words_of(path))
+            .collect::<Result<Vec<_>, _>>()?;
+        let words: Vec<&str> = all.iter().map(String::as_str).collect();
+        let said = self.look(ENTRIES, &words).await?;
+        if said.code == 0
+            && let Some(entries) = parse_entries(&said.stdout, paths.len())
+        {
+            return Ok(entries);
+        }
+        // One by one, which names the path that something is wrong with.
+        let mut entries = Vec::new();
+        for path in paths {
+            entries.push(self.entry(path).await?);
+        }
+        Ok(entries)
     }
 
     pub(super) async fn list(&self, folder: &Path) -> Result<Option<Vec<String>>, StackError> {
@@ -302,7 +377,11 @@ impl Remote {
         let mut looks = 0;
         loop {
             let holder = match self.try_lock(name, who).await? {
-                Ok(lock) => return Ok(lock),
+                Ok(()) => {
+                    return Ok(RemoteLock {
+                        claim: Arc::clone(&self.claim),
+                    });
+                }
                 Err(holder) => holder,
             };
             // A run that has just ended: its lock goes when the server has noticed.
@@ -317,8 +396,8 @@ impl Remote {
         }
     }
 
-    /// The lock, or who holds it.
-    async fn try_lock(&self, name: &str, who: &str) -> Result<Result<RemoteLock, String>, StackError> {
+    /// Takes the lock, or says who holds it.
+    async fn try_lock(&self, name: &str, who: &str) -> Result<Result<(), String>, StackError> {
         let script = format!("{PRELUDE}{LOCK}");
         let mut child = self
             .link
@@ -329,9 +408,15 @@ impl Remote {
             read_until_taken(out, &mut said).await;
         }
         if said == TAKEN {
-            return Ok(Ok(RemoteLock {
+            let claim = Claim {
+                name: name.to_owned(),
+                who: who.to_owned(),
                 beat: tokio::spawn(beat(child)),
-            }));
+            };
+            if let Ok(mut held) = self.claim.lock() {
+                *held = Some(claim);
+            }
+            return Ok(Ok(()));
         }
         let code = child
             .wait()
@@ -434,23 +519,59 @@ fn failed(attempt: &'static str, path: &Path, said: &LinkOutput) -> StackError {
 
 /// The first line of `stat -c '%f %u %g'`, and the content after it.
 fn parse_entry(said: &[u8]) -> Option<ObservedEntry> {
+    let (line, content) = split_line(said)?;
+    let (access, is_folder, _) = parse_stat(line)?;
+    Some(ObservedEntry {
+        content: (!is_folder).then(|| content.to_vec()),
+        access,
+    })
+}
+
+/// So many of `stat -c '%f %u %g %s'`, of files with as much content after it, and `-` where there is nothing.
+fn parse_entries(mut said: &[u8], count: usize) -> Option<Vec<Option<ObservedEntry>>> {
+    let mut entries = Vec::new();
+    for _ in 0..count {
+        let (line, rest) = split_line(said)?;
+        said = rest;
+        if line == "-" {
+            entries.push(None);
+            continue;
+        }
+        let (access, is_folder, bytes) = parse_stat(line)?;
+        let content = if is_folder {
+            None
+        } else {
+            let (content, rest) = said.split_at_checked(bytes?.min(MAX_FILE_BYTES))?;
+            said = rest;
+            Some(content.to_vec())
+        };
+        entries.push(Some(ObservedEntry { content, access }));
+    }
+    // A file that has grown meanwhile.
+    said.is_empty().then_some(entries)
+}
+
+fn split_line(said: &[u8]) -> Option<(&str, &[u8])> {
     let end = said.iter().position(|byte| *byte == b'\n')?;
-    let (line, content) = said.split_at_checked(end)?;
-    let line = std::str::from_utf8(line).ok()?;
+    let (line, rest) = said.split_at_checked(end)?;
+    Some((std::str::from_utf8(line).ok()?, rest.get(1..).unwrap_or_default()))
+}
+
+/// Access, is it a folder, and the size where it is there.
+fn parse_stat(line: &str) -> Option<(Access, bool, Option<usize>)> {
     let words: Vec<&str> = line.split(' ').collect();
-    let [mode, uid, gid] = words.as_slice() else {
-        return None;
+    let (mode, uid, gid, bytes) = match words.as_slice() {
+        [mode, uid, gid] => (mode, uid, gid, None),
+        [mode, uid, gid, bytes] => (mode, uid, gid, Some(bytes.parse().ok()?)),
+        _ => return None,
     };
     let mode = u32::from_str_radix(mode, 16).ok()?;
-    let is_folder = mode & 0o170_000 == 0o040_000;
-    Some(ObservedEntry {
-        content: (!is_folder).then(|| content.get(1..).unwrap_or_default().to_vec()),
-        access: Access {
-            mode: mode & 0o7777,
-            uid: uid.parse().ok()?,
-            gid: gid.parse().ok()?,
-        },
-    })
+    let access = Access {
+        mode: mode & 0o7777,
+        uid: uid.parse().ok()?,
+        gid: gid.parse().ok()?,
+    };
+    Some((access, mode & 0o170_000 == 0o040_000, bytes))
 }
 
 /// The last line of `df -Pk`: device, KiB in all, used, available.
@@ -484,6 +605,36 @@ mod tests {
         assert_eq!((folder.content, folder.access.mode), (None, 0o700));
         for odd in [&b""[..], b"81a4 0 0", b"odd\n", b"81a4 0\n", b"zz 0 0\n"] {
             assert_eq!(parse_entry(odd), None);
+        }
+    }
+
+    #[test]
+    fn many_entries_are_told_apart_by_their_sizes() {
+        let said = b"81a4 0 65534 6\n-\n81\n\n-\n41c0 1 2 4096\n81a4 0 0 0\n";
+        let entries = parse_entries(said, 4).expect("four");
+        let contents: Vec<_> = entries
+            .iter()
+            .map(|one| one.as_ref().map(|one| one.content.as_deref()))
+            .collect();
+        assert_eq!(
+            contents,
+            [
+                Some(Some(&b"-\n81\n\n"[..])),
+                None,
+                Some(None),
+                Some(Some(&b""[..]))
+            ]
+        );
+        // Fewer or more than were asked for; a file that was longer or shorter than it said.
+        for (odd, count) in [
+            (&b"-\n"[..], 2),
+            (b"-\n-\n", 1),
+            (b"81a4 0 0 1\nab", 1),
+            (b"81a4 0 0 3\nab", 1),
+            (b"81a4 0 0\nab", 1),
+            (b"", 1),
+        ] {
+            assert_eq!(parse_entries(odd, count), None);
         }
     }
 

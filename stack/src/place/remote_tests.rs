@@ -247,3 +247,37 @@ async fn the_lock_is_one_for_both_sides() {
     drop(lock);
     let _gone = fs::remove_file(format!("{LOCK_DIR}/{name}.lock"));
 }
+
+#[tokio::test]
+async fn a_lock_is_had_again_over_the_next_connection() {
+    let Some(mut sshd) = Sshd::start("a_lock_is_had_again_over_the_next_connection") else {
+        return;
+    };
+    let [here, there] = both(&sshd).await;
+    let name = format!("again-{}", std::process::id());
+    let lock = there.lock(&name, "the first", false, |_| {}).await.expect("free");
+    sshd.stop();
+    sshd.run();
+    // What is asked finds the connection gone, and a new one.
+    assert!(
+        there
+            .read(Path::new("/etc/passwd"))
+            .await
+            .expect("read")
+            .is_some()
+    );
+    let error = here.lock(&name, "second", false, |_| {}).await.expect_err("held");
+    assert!(error.to_string().contains("the first"), "{error}");
+    // Lost to somebody else, it is an error and not a second run beside theirs.
+    sshd.stop();
+    let theirs = here
+        .lock(&name, "somebody else", true, |_| {})
+        .await
+        .expect("free");
+    sshd.run();
+    let error = there.read(Path::new("/etc/passwd")).await.expect_err("lost");
+    assert_eq!(error.kind(), ErrorKind::Locked);
+    assert!(error.to_string().contains("somebody else"), "{error}");
+    drop((lock, theirs));
+    let _gone = fs::remove_file(format!("{LOCK_DIR}/{name}.lock"));
+}

@@ -124,7 +124,15 @@ const POINTS: &[(&str, &str)] = &[
 ];
 
 fn interrupted(rig: &Rig) -> Result<()> {
+    let mut broken_off = 0;
     for (point, name) in POINTS {
+        // On a busy machine a signal may come when a step or two more are done.
+        let plan = rig.plan(&["--pull", "never", "--scrape-interval", "1s"])?;
+        if !plan.iter().any(|step| step.contains(point)) {
+            println!("     {point:?} was done by a run that was broken off late");
+            continue;
+        }
+        broken_off += 1;
         let mut run = Running::new(rig, &[])?;
         if !run.reaches(point) {
             bail!("it was to be broken off at {point:?}: {:?}", run.end()?);
@@ -134,9 +142,17 @@ fn interrupted(rig: &Rig) -> Result<()> {
         if status.success() {
             bail!("SIG{name} at {point:?} did not end it: {said}");
         }
+        // What it asked of the engine last, the engine may be doing still.
+        std::thread::sleep(Duration::from_secs(2));
         if *name == "INT" && !said.contains("next run") {
             bail!("it does not say how to go on after Ctrl-C at {point:?}: {said}");
         }
+    }
+    if broken_off < 3 {
+        bail!(
+            "of {} points it was broken off at {broken_off} alone",
+            POINTS.len()
+        );
     }
     rig.set_up(&[])?;
     rig.is_settled()

@@ -112,10 +112,12 @@ const STEPS: &[Step] = &[
         "a setup whose connection is cut is finished by the next",
         cut_in_setup,
     ),
+    ("a cable that is cut in the middle of a setup", cable_in_setup),
     ("a question whose connection is cut", cut_in_query),
     ("a network that is gone, and back", network_gone),
     ("one that is dead hides nobody", one_dead),
     ("a changed host key is refused", changed_key),
+    ("no connection is left behind", nothing_runs_on),
 ];
 
 /// All of [`STEPS`].
@@ -201,6 +203,29 @@ impl Operator {
         command.arg("--docker-socket").arg(host.rig.docker.socket());
         command.args(args);
         Ok(command)
+    }
+
+    /// Pulls a host's cable out, or puts it in again.
+    fn plug(&self, host: &Host, is_in: bool) -> Result<()> {
+        let state = if is_in { "up" } else { "down" };
+        let words = ["ip", "link", "set", &host.cable, state];
+        shell::output(self.inside("busybox").args(words)).map(drop)
+    }
+
+    /// What runs in the operator's network beside what keeps it, each with its words.
+    fn processes(&self) -> Result<Vec<String>> {
+        let network = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/net")).ok();
+        let holder = self.namespace.id().to_string();
+        let ours = network(&holder);
+        let mut all = Vec::new();
+        for entry in fs::read_dir("/proc")? {
+            let pid = entry?.file_name().to_string_lossy().into_owned();
+            if pid != holder && pid.parse::<u32>().is_ok() && network(&pid) == ours {
+                let words = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+                all.push(words.replace('\0', " "));
+            }
+        }
+        Ok(all)
     }
 
     fn forget(&self, host: &Host) -> Result<()> {
@@ -584,6 +609,35 @@ fn cut_in_setup(_: &Operator, _: &mut Host, two: &mut Host) -> Result<()> {
     two.rig.is_settled()
 }
 
+/// Neither side hears of it: `ssh` here and the lock there have to notice by themselves.
+fn cable_in_setup(operator: &Operator, _: &mut Host, two: &mut Host) -> Result<()> {
+    two.run("remove", &["--yes"])?.expect(0, &[])?;
+    let flags = ["--pull", "never", "--scrape-interval", "1s"];
+    let mut run = Running::of(two.rig.stack("setup", &flags))?;
+    if !run.reaches("create container masthead-prometheus") {
+        bail!("it was to be cut: {:?}", run.end()?);
+    }
+    operator.plug(two, false)?;
+    let ended = run.end();
+    operator.plug(two, true)?;
+    let (status, said) = ended?;
+    let words = ["broke off", "Done before it", "The next run goes on from here"];
+    if status.code() != Some(7) || words.iter().any(|word| !said.contains(word)) {
+        bail!("cut, it ended with {status}: {said}");
+    }
+    two.run("setup", &[&flags[..], &["--wait"]].concat())?
+        .expect(0, &[])?;
+    two.rig.is_settled()
+}
+
+/// `ssh` ends with the command that needed it, also where that held a lock or was cut off.
+fn nothing_runs_on(operator: &Operator, _: &mut Host, _: &mut Host) -> Result<()> {
+    wait("every ssh of the operator has ended", || {
+        Ok(operator.processes()?.is_empty())
+    })
+    .with_context(|| format!("{:#?}", operator.processes()))
+}
+
 fn cut_in_query(_: &Operator, one: &mut Host, _: &mut Host) -> Result<()> {
     let name = one.name()?;
     for pause_ms in [40, 120, 250, 400, 600] {
@@ -605,14 +659,10 @@ fn cut_in_query(_: &Operator, one: &mut Host, _: &mut Host) -> Result<()> {
 }
 
 fn network_gone(operator: &Operator, one: &mut Host, _: &mut Host) -> Result<()> {
-    let set = |state: &str| {
-        let mut ip = operator.inside("busybox");
-        shell::output(ip.args(["ip", "link", "set", &one.cable, state])).map(drop)
-    };
-    set("down")?;
+    operator.plug(one, false)?;
     let began = Instant::now();
     let ran = one.query();
-    set("up")?;
+    operator.plug(one, true)?;
     ran?.expect(7, &["connecting to server one"])?;
     if began.elapsed() > PATIENCE {
         bail!("it took {:?} to say so", began.elapsed());
