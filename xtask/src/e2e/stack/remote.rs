@@ -5,6 +5,7 @@
 //! or written here instead of there does not go unnoticed.
 
 use std::fs;
+use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -102,6 +103,7 @@ type Step = (&'static str, fn(&Operator, &mut Host, &mut Host) -> Result<()>);
 
 const STEPS: &[Step] = &[
     ("keys that are unknown or wrong", keys),
+    ("a key that is asked about on a terminal", asked_about),
     ("users without rights", rights),
     ("a server that forbids what is needed", forbidden),
     ("both are registered and tested", registered),
@@ -215,7 +217,7 @@ impl Operator {
     /// What runs in the operator's network beside what keeps it, each with its words.
     fn processes(&self) -> Result<Vec<String>> {
         let network = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/net")).ok();
-        let holder = self.namespace.id().to_string();
+        let holder = self.machine.id().to_string();
         let ours = network(&holder);
         let mut all = Vec::new();
         for entry in fs::read_dir("/proc")? {
@@ -391,6 +393,66 @@ fn keys(operator: &Operator, one: &mut Host, _: &mut Host) -> Result<()> {
         .rig
         .command(&["server", "add", "nowhere", "root@10.201.0.2:2200"]);
     ran(&mut nowhere)?.expect(7, &["Connection refused", "is sshd running"])
+}
+
+/// `ssh` asks where there is a terminal; what is answered counts.
+fn asked_about(operator: &Operator, one: &mut Host, _: &mut Host) -> Result<()> {
+    let known = operator.key("known_hosts");
+    let before = fs::read(&known)?;
+    fs::remove_file(&known)?;
+    for (answer, code, said) in [("no", 7, "was not registered"), ("yes", 0, "registered one")] {
+        let address = format!("root@{}", one.address);
+        let command = operator.adding(one, &address, "id_ed25519", &[])?;
+        on_terminal(&command, "yes/no", answer)?
+            .expect(code, &[said])
+            .context(answer)?;
+    }
+    operator.forget(one)?;
+    fs::write(&known, before).context("cannot put the known hosts back")
+}
+
+/// Runs a command on a terminal of its own, and types an answer when it asks.
+fn on_terminal(command: &Command, question: &str, answer: &str) -> Result<Ran> {
+    let mut terminal = Command::new("script");
+    terminal
+        .args(["--quiet", "--return", "--command"])
+        .arg(shell::words_of(command))
+        .arg("/dev/null");
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => terminal.env(name, value),
+            None => terminal.env_remove(name),
+        };
+    }
+    let mut child = terminal
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot start script")?;
+    let mut typed = child.stdin.take().context("script has no input")?;
+    let mut shown = child.stdout.take().context("script has no output")?;
+    let (mut out, mut bytes, mut is_answered) = (String::new(), [0; 4096], false);
+    // It ends when the terminal does.
+    loop {
+        let read = shown.read(&mut bytes)?;
+        if read == 0 {
+            break;
+        }
+        out.push_str(&String::from_utf8_lossy(bytes.get(..read).unwrap_or_default()));
+        if !is_answered && out.contains(question) {
+            writeln!(typed, "{answer}")?;
+            is_answered = true;
+        }
+    }
+    if !is_answered {
+        bail!("{question:?} was not asked: {out}");
+    }
+    let code = child.wait()?.code();
+    Ok(Ran {
+        code,
+        out,
+        err: String::new(),
+    })
 }
 
 fn rights(operator: &Operator, one: &mut Host, _: &mut Host) -> Result<()> {
