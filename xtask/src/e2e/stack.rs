@@ -5,6 +5,7 @@
 
 pub(super) mod backup;
 pub(super) mod broken_off;
+mod hosts;
 pub(super) mod life;
 pub(super) mod migrate;
 pub(super) mod over_ssh;
