@@ -103,11 +103,13 @@ pub enum StackError {
     },
     /// Work that only root can do.
     #[error(
-        "{attempt} needs root: files of the stack belong to the users that its containers run as; run it with sudo"
+        "{attempt} needs root: files of the stack belong to the users that its containers run as; {cure}"
     )]
     NotRoot {
         /// What.
         attempt: &'static str,
+        /// What to do, here or on the server.
+        cure: String,
     },
     /// The disk has too little room.
     #[error("{} has {free} free, and {what} needs {needed}; free some space (`docker system df` shows what images take)", path.display())]

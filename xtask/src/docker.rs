@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use crate::machine::Machine;
 use crate::server::TempDir;
 use crate::{peers, shell};
 
@@ -37,8 +38,7 @@ pub(crate) struct Docker {
     folder: TempDir,
     /// Images and containers: on the disk that the build is on, since `/tmp` may be memory.
     data: PathBuf,
-    /// Keeps the network namespace while the engine is down.
-    namespace: Child,
+    place: Place,
     daemon: Child,
     flags: Vec<String>,
     mounts: Mounts,
@@ -53,6 +53,25 @@ pub(crate) enum Mounts {
     Shared,
 }
 
+/// Whose namespaces it lives in.
+#[derive(Debug)]
+enum Place {
+    /// A network of its own, which this process keeps while the engine is down.
+    Network(Child),
+    /// Those of a machine, by flags of `nsenter`.
+    Machine(Vec<String>),
+}
+
+impl Place {
+    /// Flags of `nsenter` that lead into it.
+    fn entry(&self) -> Vec<String> {
+        match self {
+            Self::Network(keeper) => vec![format!("--net=/proc/{}/ns/net", keeper.id())],
+            Self::Machine(entry) => entry.clone(),
+        }
+    }
+}
+
 impl Docker {
     /// Installs what is missing, starts an engine and gives it its images. An error says what cannot be had here.
     pub(crate) fn start(flags: &[&str]) -> Result<Self> {
@@ -62,6 +81,17 @@ impl Docker {
     /// The same with other mounts.
     pub(crate) fn start_with(flags: &[&str], mounts: Mounts) -> Result<Self> {
         require()?;
+        Self::start_in(Place::Network(new_namespace()?), flags, mounts)
+    }
+
+    /// The engine of a machine, with its socket where everybody looks for it. It must go before the machine does.
+    pub(crate) fn start_on(machine: &Machine) -> Result<Self> {
+        require()?;
+        let flags = ["--host=unix:///run/docker.sock"];
+        Self::start_in(Place::Machine(machine.entry()), &flags, Mounts::Machine)
+    }
+
+    fn start_in(place: Place, flags: &[&str], mounts: Mounts) -> Result<Self> {
         let below = shell::target_dir().join("docker");
         sweep(&below);
         static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -69,13 +99,12 @@ impl Docker {
         let data = below.join(format!("{}-{count}", std::process::id()));
         fs::create_dir_all(&data).with_context(|| format!("cannot make {}", data.display()))?;
         let folder = TempDir::new("docker")?;
-        let namespace = new_namespace()?;
         let flags: Vec<String> = flags.iter().map(ToString::to_string).collect();
-        let daemon = spawn_daemon(folder.path(), &data, namespace.id(), mounts, &flags)?;
+        let daemon = spawn_daemon(folder.path(), &data, &place, mounts, &flags)?;
         let mut docker = Self {
             folder,
             data,
-            namespace,
+            place,
             daemon,
             flags,
             mounts,
@@ -106,7 +135,7 @@ impl Docker {
     /// A program that runs in the engine's network, and among its mounts, as on the engine's own host, and speaks to it.
     pub(crate) fn inside(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = self.command("nsenter");
-        command.arg(format!("--net=/proc/{}/ns/net", self.namespace.id()));
+        command.args(self.place.entry());
         if self.mounts == Mounts::Shared {
             command.arg(format!("--mount=/proc/{}/ns/mnt", self.daemon.id()));
         }
@@ -114,9 +143,9 @@ impl Docker {
         command
     }
 
-    /// The process that keeps its network namespace.
-    pub(crate) fn namespace(&self) -> u32 {
-        self.namespace.id()
+    /// Its own folder, which nobody but this machine's programs may need.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Runs `docker ARGS` and gives what it printed.
@@ -190,11 +219,10 @@ impl Docker {
 
     /// Starts it again after [`Docker::kill`].
     pub(crate) fn restart(&mut self) -> Result<()> {
-        let namespace = self.namespace.id();
         self.daemon = spawn_daemon(
             self.folder.path(),
             &self.data,
-            namespace,
+            &self.place,
             self.mounts,
             &self.flags,
         )?;
@@ -276,8 +304,10 @@ impl Drop for Docker {
         // Both may have ended already, which is as good.
         let _killed = self.daemon.kill();
         let _reaped = self.daemon.wait();
-        let _killed = self.namespace.kill();
-        let _reaped = self.namespace.wait();
+        if let Place::Network(keeper) = &mut self.place {
+            let _killed = keeper.kill();
+            let _reaped = keeper.wait();
+        }
         unmount_below(self.folder.path());
         remove_data(&self.data);
     }
@@ -300,7 +330,7 @@ fn require() -> Result<()> {
 }
 
 /// A process that does nothing but keep a network namespace of its own. It ends when we do.
-pub(crate) fn new_namespace() -> Result<Child> {
+fn new_namespace() -> Result<Child> {
     let mut child =
         quiet(Command::new("setpriv").args(["--pdeathsig", "KILL", "unshare", "--net", "busybox"]))
             .args(["sleep", "1000000"])
@@ -342,7 +372,7 @@ pub(crate) fn new_namespace() -> Result<Child> {
 fn spawn_daemon(
     folder: &Path,
     data: &Path,
-    namespace: u32,
+    place: &Place,
     mounts: Mounts,
     flags: &[String],
 ) -> Result<Child> {
@@ -357,7 +387,7 @@ fn spawn_daemon(
     let mut command = Command::new("setpriv");
     command
         .args(["--pdeathsig", "TERM", "nsenter"])
-        .arg(format!("--net=/proc/{namespace}/ns/net"));
+        .args(place.entry());
     if mounts == Mounts::Shared {
         command.args(["unshare", "--mount", "--propagation", "shared"]);
     }

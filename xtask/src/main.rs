@@ -17,6 +17,7 @@ mod docker;
 mod docs;
 mod e2e;
 mod http;
+mod machine;
 mod peers;
 mod remote_write;
 mod server;

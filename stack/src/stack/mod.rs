@@ -342,7 +342,18 @@ impl Stack {
     /// Takes the lock of this engine for a command.
     async fn lock(&self, command: &'static str, events: OnEvent<'_>) -> Result<Lock, StackError> {
         if !self.place.is_root() {
-            return Err(StackError::NotRoot { attempt: command });
+            let cure = match self.place.link() {
+                None => "run it with sudo".to_owned(),
+                Some(link) => format!(
+                    "on {} the user of the connection is not root, and sudo asks for a password: connect as root, or let this user use sudo \
+                     without one (NOPASSWD in sudoers)",
+                    link.server().name
+                ),
+            };
+            return Err(StackError::NotRoot {
+                attempt: command,
+                cure,
+            });
         }
         // By the engine and not by the base directory: it is the engine's names that two runs would both make. No two engines of a
         // machine share their root folder, while older ones take their id from a file of the machine.

@@ -5,6 +5,7 @@
 
 pub(super) mod backup;
 pub(super) mod broken_off;
+mod hosts;
 pub(super) mod life;
 pub(super) mod migrate;
 pub(super) mod over_ssh;
@@ -52,13 +53,13 @@ struct Rig {
 /// From where, and as what, an engine is reached over SSH.
 #[derive(Debug, Clone)]
 struct Over {
-    /// The process that keeps the network namespace in which commands are given.
-    operator: u32,
-    /// Files of whoever gives them.
-    servers: PathBuf,
-    ssh_config: PathBuf,
+    /// Flags of `nsenter` that lead to where commands are given, and the home of whoever gives them.
+    operator: Vec<String>,
+    home: PathBuf,
     /// The registered name.
     name: String,
+    /// The stack's base directory on the server.
+    base: PathBuf,
 }
 
 /// What a command said and how it ended.
@@ -124,7 +125,10 @@ fn run_on(rig: Result<Rig>, case: impl FnOnce(&mut Rig) -> Result<()>) -> Result
 
 impl Rig {
     fn new(mounts: Mounts) -> Result<Self> {
-        let docker = Docker::start_with(&[], mounts)?;
+        Self::of(Docker::start_with(&[], mounts)?)
+    }
+
+    fn of(docker: Docker) -> Result<Self> {
         docker::stack::load(&docker)?;
         Ok(Self {
             docker,
@@ -135,7 +139,10 @@ impl Rig {
 
     /// The base directory of the stack.
     fn base(&self) -> PathBuf {
-        self.folder.path().join("base")
+        match &self.over {
+            None => self.folder.path().join("base"),
+            Some(over) => over.base.clone(),
+        }
     }
 
     /// `masthead ARGS`, without what a developer has set for their own.
@@ -148,11 +155,6 @@ impl Rig {
             if name.to_string_lossy().starts_with("MASTHEAD_") {
                 command.env_remove(name);
             }
-        }
-        if let Some(over) = &self.over {
-            command
-                .env("MASTHEAD_SERVERS", &over.servers)
-                .env("MASTHEAD_SSH_CONFIG", &over.ssh_config);
         }
         command.args(args).stdin(Stdio::null());
         command
@@ -314,10 +316,13 @@ impl Over {
     fn command(&self) -> Command {
         let mut command = Command::new("nsenter");
         command
-            .arg(format!("--net=/proc/{}/ns/net", self.operator))
+            .args(&self.operator)
             .arg(shell::release_binary())
-            // Nobody's engine is meant but that of the server.
-            .env_remove("DOCKER_HOST");
+            .env("HOME", &self.home)
+            // Nobody's engine is meant but that of the server, and nobody's keys but those that are named.
+            .env_remove("DOCKER_HOST")
+            .env_remove("SSH_AUTH_SOCK")
+            .env_remove("XDG_CONFIG_HOME");
         command
     }
 }

@@ -138,7 +138,7 @@ fn targets_of(rig: &Rig) -> Result<Vec<(String, String, String)>> {
 
 fn targets(rig: &Rig) -> Result<()> {
     let targets = targets_of(rig)?;
-    let host = hostname()?;
+    let host = hostname(rig)?;
     for (job, port) in [("prometheus", 9090), ("node-exporter", 9100), ("cadvisor", 8080)] {
         let one = targets.iter().find(|(name, ..)| name == job);
         let (_, health, instance) = one.with_context(|| format!("no target of {job}: {targets:?}"))?;
@@ -230,7 +230,7 @@ fn host(rig: &Rig) -> Result<()> {
         }
     }
     let server = rig.query("node_uname_info")?;
-    let host = hostname()?;
+    let host = hostname(rig)?;
     match server.as_slice() {
         [(labels, _)] if labels["nodename"] == host.as_str() => {}
         other => bail!("node_uname_info of {host} is wanted: {other:?}"),
@@ -247,8 +247,9 @@ fn host(rig: &Rig) -> Result<()> {
     Ok(())
 }
 
-fn hostname() -> Result<String> {
-    Ok(fs::read_to_string("/proc/sys/kernel/hostname")?.trim().to_owned())
+fn hostname(rig: &Rig) -> Result<String> {
+    let name = shell::output(rig.docker.inside("cat").arg("/proc/sys/kernel/hostname"))?;
+    Ok(name.trim().to_owned())
 }
 
 fn containers(rig: &Rig) -> Result<()> {

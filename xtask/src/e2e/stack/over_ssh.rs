@@ -1,23 +1,16 @@
-//! Backup, restore and upgrade of a stack over SSH: an sshd in the engine's network, and the connection cut in the middle.
+//! Backup, restore and upgrade of a stack over SSH, with the connection cut in the middle.
 
-use std::fs;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
 use super::backup::{nothing_is_left, nothing_is_missing, now};
 use super::broken_off::Running;
-use super::refused::signal;
+use super::hosts::{ADMIN, Host, Operator, nothing_here, with_hosts};
 use super::upgrade::{downgrade, image, older};
-use super::{Outcome, Ran, Rig, ran, wait, with_rig};
+use super::{Outcome, Ran, Rig};
 use crate::docker::stack::name;
-use crate::shell;
-
-const SSHD: &str = "/usr/sbin/sshd";
-/// Nobody else listens in the engine's network.
-const PORT: &str = "2222";
 
 type Step = (&'static str, fn(&There) -> Result<()>);
 
@@ -28,123 +21,54 @@ const STEPS: &[Step] = &[
     ("upgraded", upgraded),
 ];
 
-/// All of [`STEPS`].
+/// All of [`STEPS`], as a user who becomes root through sudo.
 pub(in super::super) fn story() -> Result<Outcome> {
-    if let Err(why) = shell::obtain(&[SSHD], "openssh-server") {
-        return Ok(Outcome::Missing(why));
-    }
-    with_rig(|rig| {
-        rig.set_up(&[])?;
-        let there = There::new(rig)?;
-        rig.wait_for("count_over_time(up{job=\"node-exporter\"}[5m]) > 8")?;
+    with_hosts(&["box"], |operator, hosts| {
+        let [host] = hosts else {
+            bail!("one host is wanted")
+        };
+        operator
+            .add_as(host, ADMIN, "id_ed25519", &["--accept-new-host-key"])?
+            .expect(0, &[])?;
+        host.rig.set_up(&[])?;
+        host.rig
+            .wait_for("count_over_time(up{job=\"node-exporter\"}[5m]) > 8")?;
+        let there = There { operator, host };
         for (name, step) in STEPS {
             let began = Instant::now();
             step(&there).with_context(|| (*name).to_owned())?;
             println!("     ok   {name} ({:.1} s)", began.elapsed().as_secs_f64());
         }
-        Ok(())
+        nothing_here(operator)
     })
 }
 
-/// The rig's engine as a registered server.
+/// A registered server, and who gives the commands.
 struct There<'a> {
-    rig: &'a Rig,
-    sshd: Child,
+    operator: &'a Operator,
+    host: &'a Host,
 }
 
-impl Drop for There<'_> {
-    fn drop(&mut self) {
-        let _cut = self.cut();
-        let _ended = self.sshd.kill();
-        let _reaped = self.sshd.wait();
-    }
-}
-
-impl<'a> There<'a> {
-    fn new(rig: &'a Rig) -> Result<Self> {
-        fs::create_dir_all("/run/sshd")?;
-        for key in ["host", "user"] {
-            let mut keygen = Command::new("ssh-keygen");
-            keygen
-                .args(["-q", "-t", "ed25519", "-N", "", "-f"])
-                .arg(rig.file(key));
-            shell::output(&mut keygen)?;
-        }
-        fs::copy(rig.file("user.pub"), rig.file("authorized_keys"))?;
-        let path = |name: &str| rig.file(name).display().to_string();
-        let config = format!(
-            "Port {PORT}\nListenAddress 127.0.0.1\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\nStrictModes no\nUsePAM no\n\
-             PasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin yes\n",
-            path("host"),
-            path("authorized_keys"),
-        );
-        fs::write(rig.file("sshd_config"), config)?;
-        let known = format!(
-            "UserKnownHostsFile {}\nGlobalKnownHostsFile /dev/null\n",
-            path("known_hosts")
-        );
-        fs::write(rig.file("ssh_config"), known)?;
-        let sshd = rig
-            .docker
-            .inside(SSHD)
-            .args(["-D", "-f"])
-            .arg(rig.file("sshd_config"))
-            .stderr(Stdio::null())
-            .spawn()
-            .context("cannot start sshd")?;
-        let there = Self { rig, sshd };
-        let (identity, base) = (path("user"), rig.base().display().to_string());
-        let socket = rig.docker.socket().display().to_string();
-        let address = format!("root@127.0.0.1:{PORT}");
-        let words = [
-            "server",
-            "add",
-            "box",
-            &address,
-            "--identity",
-            &identity,
-            "--base-dir",
-            &base,
-        ];
-        let more = ["--docker-socket", &socket, "--accept-new-host-key"];
-        wait("the server is registered", || {
-            let ran = ran(&mut there.command(&[&words[..], &more].concat()))?;
-            Ok(ran.code == Some(0))
-        })?;
-        Ok(there)
-    }
-
-    /// `masthead ARGS` of somebody who has this server registered.
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = self.rig.command(args);
-        command
-            .env("MASTHEAD_SERVERS", self.rig.file("servers.json"))
-            .env("MASTHEAD_SSH_CONFIG", self.rig.file("ssh_config"));
-        command
+impl There<'_> {
+    fn rig(&self) -> &Rig {
+        &self.host.rig
     }
 
     fn run(&self, name: &str, args: &[&str]) -> Result<Ran> {
-        ran(&mut self.command(&[&[name, "--server", "box"], args].concat()))
+        self.rig().run(name, args)
     }
 
     fn running(&self, name: &str, args: &[&str]) -> Result<Running> {
-        Running::of(self.command(&[&[name, "--server", "box"], args].concat()))
+        Running::of(self.rig().stack(name, args))
     }
 
-    /// Ends every connection; the daemon goes on listening.
     fn cut(&self) -> Result<()> {
-        let parent = self.sshd.id().to_string();
-        let children = Command::new("pgrep").args(["--parent", &parent]).output()?;
-        for pid in String::from_utf8_lossy(&children.stdout).split_whitespace() {
-            let pid: u32 = pid.parse()?;
-            // One that ended meanwhile is cut too.
-            let _gone = signal(pid, "KILL");
-        }
-        Ok(())
+        self.host.cut()
     }
 
+    /// A file where the commands are given.
     fn file(&self, name: &str) -> PathBuf {
-        self.rig.file(name)
+        self.operator.file(name)
     }
 }
 
@@ -157,7 +81,7 @@ fn moment(rig: &Rig) -> Result<(String, super::backup::Samples)> {
 }
 
 fn there_and_back(there: &There) -> Result<()> {
-    let rig = there.rig;
+    let rig = there.rig();
     let (at, before) = moment(rig)?;
     let file = there.file("b.tar.gz").display().to_string();
     there.run("backup", &[&file])?.expect(0, &["holds passwords"])?;
@@ -182,7 +106,7 @@ fn there_and_back(there: &There) -> Result<()> {
 }
 
 fn cut_in_backup(there: &There) -> Result<()> {
-    let rig = there.rig;
+    let rig = there.rig();
     let file = there.file("cut.tar.gz");
     let mut run = there.running("backup", &[&file.display().to_string()])?;
     if !run.reaches("snapshot") {
@@ -206,7 +130,7 @@ fn cut_in_backup(there: &There) -> Result<()> {
 }
 
 fn cut_in_restore(there: &There) -> Result<()> {
-    let rig = there.rig;
+    let rig = there.rig();
     let (at, before) = moment(rig)?;
     let file = there.file("b.tar.gz").display().to_string();
     let mut run = there.running("restore", &[&file, "--yes"])?;
@@ -225,7 +149,7 @@ fn cut_in_restore(there: &There) -> Result<()> {
 }
 
 fn upgraded(there: &There) -> Result<()> {
-    let rig = there.rig;
+    let rig = there.rig();
     for component in ["node-exporter", "prometheus"] {
         rig.docker.cli(&["tag", name(component)?, &older(component)?])?;
         downgrade(rig, component)?;

@@ -1,62 +1,50 @@
-//! Remote hosts: engines in network namespaces of their own, each with its own sshd, and one more namespace from which commands are
-//! given. Between them are virtual cables; nothing of the machine's own network is touched.
+//! A stack's life on a remote host, and hosts that fail, lie or are out of reach.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::io::{Read, Write};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use super::broken_off::Running;
-use super::refused::signal;
-use super::{Outcome, Over, Ran, Rig, life, ran, wait};
-use crate::docker::{self, Mounts};
-use crate::server::TempDir;
+use super::hosts::{ADMIN, Agent, DEVELOPER, Host, Operator, PLAIN, new_key, nothing_here, with_hosts};
+use super::{Outcome, Ran, life, ran, wait};
 use crate::shell;
 
-const SSHD: &str = "/usr/sbin/sshd";
-/// A user of the remote hosts who is neither root nor in Docker's group.
-const PLAIN: &str = "plain";
 /// Longer than a connection that is dead takes to be noticed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Where commands are given, with the files of whoever gives them.
-struct Operator {
-    namespace: Child,
-    folder: TempDir,
-}
-
-/// A remote host.
-struct Host {
-    rig: Rig,
-    /// Its address; ours is the one before it.
-    address: String,
-    /// Its interface on our side.
-    cable: String,
-    sshd: Option<Child>,
-}
-
-/// The stack's whole life, as the local case has it, with every command over SSH.
+/// The stack's whole life, as the local case has it, with every command over SSH. The user is no root, and nothing is said of where things are:
+/// the engine's socket, the key and the base directory are those that are looked for.
 pub(in super::super) fn life() -> Result<Outcome> {
     with_hosts(&["one"], |operator, hosts| {
         let [host] = hosts else {
             bail!("one host is wanted")
         };
-        operator
-            .add(host, "user", &["--accept-new-host-key"])?
-            .expect(0, &["registered one"])?;
-        life::live(&host.rig)
+        let address = format!("{ADMIN}@{}", host.address);
+        let mut add = host.rig.command(&["server", "add", "one", &address]);
+        ran(add.arg("--accept-new-host-key"))?.expect(0, &["registered one"])?;
+        if let Some(over) = &mut host.rig.over {
+            over.base = host.machine.etc("masthead/prometheus");
+        }
+        life::live(&host.rig)?;
+        nothing_here(operator)
     })
 }
 
 type Step = (&'static str, fn(&Operator, &mut Host, &mut Host) -> Result<()>);
 
 const STEPS: &[Step] = &[
-    ("keys that are unknown or wrong, and a user without rights", keys),
+    ("keys that are unknown or wrong", keys),
+    ("a key that is asked about on a terminal", asked_about),
+    ("users without rights", rights),
+    ("a server that forbids what is needed", forbidden),
+    ("both are registered and tested", registered),
     ("both at once", both),
     ("from outside, nothing answers but sshd", outside),
+    ("IPv6, a jump host, an agent", ways_in),
     (
         "a setup whose connection is cut is finished by the next",
         cut_in_setup,
@@ -80,264 +68,13 @@ pub(in super::super) fn faults() -> Result<Outcome> {
             step(operator, one, two).with_context(|| (*name).to_owned())?;
             println!("     ok   {name} ({:.1} s)", began.elapsed().as_secs_f64());
         }
-        Ok(())
+        nothing_here(operator)
     })
 }
 
-fn with_hosts(names: &[&str], case: impl FnOnce(&Operator, &mut [Host]) -> Result<()>) -> Result<Outcome> {
-    if let Err(why) = shell::obtain(&[SSHD], "openssh-server") {
-        return Ok(Outcome::Missing(why));
-    }
-    if let Err(why) = shell::obtain(&["ip"], "iproute2") {
-        return Ok(Outcome::Missing(why));
-    }
-    let mut rigs = Vec::new();
-    for _ in names {
-        match Rig::new(Mounts::Machine) {
-            Ok(rig) => rigs.push(rig),
-            Err(why) => return Ok(Outcome::Missing(why)),
-        }
-    }
-    let operator = Operator::new()?;
-    let mut hosts = Vec::new();
-    for (at, (rig, name)) in rigs.into_iter().zip(names).enumerate() {
-        hosts.push(Host::new(rig, &operator, at, name)?);
-    }
-    case(&operator, &mut hosts).map(|()| Outcome::Passed)
-}
-
-impl Operator {
-    fn new() -> Result<Self> {
-        let operator = Self {
-            namespace: docker::new_namespace()?,
-            folder: TempDir::new("operator")?,
-        };
-        for key in ["user", "stranger"] {
-            new_key(&operator.file(key))?;
-        }
-        let known = format!(
-            "UserKnownHostsFile {}\nGlobalKnownHostsFile /dev/null\n",
-            operator.file("known_hosts").display()
-        );
-        fs::write(operator.file("ssh_config"), known)?;
-        Ok(operator)
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    /// A program in the operator's network.
-    fn inside(&self, program: &str) -> Command {
-        let mut command = Command::new("nsenter");
-        command.arg(format!("--net=/proc/{}/ns/net", self.namespace.id()));
-        command.arg(program);
-        command
-    }
-
-    /// `masthead server add` of a host, with one of the operator's keys.
-    fn add(&self, host: &Host, key: &str, args: &[&str]) -> Result<Ran> {
-        self.add_as(host, "root", key, args)
-    }
-
-    fn add_as(&self, host: &Host, user: &str, key: &str, args: &[&str]) -> Result<Ran> {
-        let address = format!("{user}@{}", host.address);
-        let (key, base) = (self.file(key), host.rig.base());
-        let socket = host.rig.docker.socket();
-        let mut command = host.rig.command(&["server", "add", &host.name()?, &address]);
-        command.arg("--identity").arg(key).arg("--base-dir").arg(base);
-        command.arg("--docker-socket").arg(socket).args(args);
-        ran(&mut command)
-    }
-
-    /// Pulls a host's cable out, or puts it in again.
-    fn plug(&self, host: &Host, is_in: bool) -> Result<()> {
-        let state = if is_in { "up" } else { "down" };
-        let words = ["ip", "link", "set", &host.cable, state];
-        shell::output(self.inside("busybox").args(words)).map(drop)
-    }
-
-    /// What runs in the operator's network beside what keeps it, each with its words.
-    fn processes(&self) -> Result<Vec<String>> {
-        let network = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/net")).ok();
-        let holder = self.namespace.id().to_string();
-        let ours = network(&holder);
-        let mut all = Vec::new();
-        for entry in fs::read_dir("/proc")? {
-            let pid = entry?.file_name().to_string_lossy().into_owned();
-            if pid != holder && pid.parse::<u32>().is_ok() && network(&pid) == ours {
-                let words = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-                all.push(words.replace('\0', " "));
-            }
-        }
-        Ok(all)
-    }
-
-    fn forget(&self, host: &Host) -> Result<()> {
-        ran(&mut host.rig.command(&["server", "remove", &host.name()?]))?.expect(0, &[])
-    }
-}
-
-impl Drop for Operator {
-    fn drop(&mut self) {
-        let _killed = self.namespace.kill();
-        let _reaped = self.namespace.wait();
-    }
-}
-
-impl Host {
-    fn new(mut rig: Rig, operator: &Operator, at: usize, name: &str) -> Result<Self> {
-        let cable = format!("cable{at}");
-        let (ours, theirs) = (format!("10.201.{at}.1/30"), format!("10.201.{at}.2/30"));
-        let ip =
-            |program: &mut Command, words: &[&str]| shell::output(program.arg("ip").args(words)).map(drop);
-        let theirs_in = rig.docker.namespace().to_string();
-        let words = [
-            "link", "add", &cable, "type", "veth", "peer", "name", "up0", "netns", &theirs_in,
-        ];
-        // busybox cannot make cables.
-        shell::output(operator.inside("ip").args(words))?;
-        ip(
-            &mut operator.inside("busybox"),
-            &["addr", "add", &ours, "dev", &cable],
-        )?;
-        ip(&mut operator.inside("busybox"), &["link", "set", &cable, "up"])?;
-        ip(
-            &mut rig.docker.inside("busybox"),
-            &["addr", "add", &theirs, "dev", "up0"],
-        )?;
-        ip(&mut rig.docker.inside("busybox"), &["link", "set", "up0", "up"])?;
-        rig.over = Some(Over {
-            operator: operator.namespace.id(),
-            servers: operator.file("servers.json"),
-            ssh_config: operator.file("ssh_config"),
-            name: name.to_owned(),
-        });
-        let mut host = Self {
-            rig,
-            address: format!("10.201.{at}.2"),
-            cable,
-            sshd: None,
-        };
-        host.configure(operator)?;
-        host.start(operator)?;
-        Ok(host)
-    }
-
-    fn name(&self) -> Result<String> {
-        let over = self.rig.over.as_ref().context("no remote host")?;
-        Ok(over.name.clone())
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.rig.folder.path().join(name)
-    }
-
-    /// Settings, keys and users of its sshd.
-    fn configure(&self, operator: &Operator) -> Result<()> {
-        fs::create_dir_all("/run/sshd")?;
-        new_key(&self.file("host"))?;
-        fs::copy(operator.file("user.pub"), self.file("authorized_keys"))?;
-        let config = format!(
-            "Port 22\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\nStrictModes no\nUsePAM no\nPasswordAuthentication no\n\
-             KbdInteractiveAuthentication no\nPermitRootLogin yes\n",
-            self.file("host").display(),
-            self.file("authorized_keys").display(),
-        );
-        fs::write(self.file("sshd_config"), config)?;
-        for (file, line) in [
-            ("passwd", format!("{PLAIN}:x:54321:54321::/:/bin/sh\n")),
-            ("shadow", format!("{PLAIN}:*:19000::::::\n")),
-        ] {
-            let text = fs::read_to_string(Path::new("/etc").join(file))?;
-            // Whatever this machine's root has in its start files is not what is measured here.
-            fs::write(self.file(file), text.replace("/bin/bash", "/bin/sh") + &line)?;
-        }
-        Ok(())
-    }
-
-    fn start(&mut self, operator: &Operator) -> Result<()> {
-        // Its users are seen by it alone.
-        let script = "mount --bind \"$1/passwd\" /etc/passwd && mount --bind \"$1/shadow\" /etc/shadow && exec \"$2\" -D -f \"$1/sshd_config\"";
-        let sshd = self
-            .rig
-            .docker
-            .inside("unshare")
-            .args(["--mount", "--propagation", "private", "sh", "-c", script, "sshd"])
-            .arg(self.rig.folder.path())
-            .arg(SSHD)
-            .stderr(Stdio::null())
-            .spawn()
-            .context("cannot start sshd")?;
-        self.sshd = Some(sshd);
-        wait("sshd listens", || self.answers(operator, 22))
-    }
-
-    /// Ends every connection; the daemon goes on listening.
-    fn cut(&self) -> Result<()> {
-        let Some(sshd) = &self.sshd else { return Ok(()) };
-        let parent = sshd.id().to_string();
-        let children = Command::new("pgrep").args(["--parent", &parent]).output()?;
-        for pid in String::from_utf8_lossy(&children.stdout).split_whitespace() {
-            // One that ended meanwhile is cut too.
-            let _gone = signal(pid.parse()?, "KILL");
-        }
-        Ok(())
-    }
-
-    fn stop(&mut self) -> Result<()> {
-        if let Some(mut sshd) = self.sshd.take() {
-            let parent = sshd.id().to_string();
-            let children = Command::new("pgrep").args(["--parent", &parent]).output()?;
-            sshd.kill()?;
-            sshd.wait()?;
-            for pid in String::from_utf8_lossy(&children.stdout).split_whitespace() {
-                let _gone = signal(pid.parse()?, "KILL");
-            }
-        }
-        Ok(())
-    }
-
-    /// Does a port of it take connections from where the commands are given?
-    fn answers(&self, operator: &Operator, port: u16) -> Result<bool> {
-        let status = operator
-            .inside("busybox")
-            .args(["nc", "-w", "2", &self.address, &port.to_string(), "-e", "true"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()?;
-        Ok(status.success())
-    }
-
-    fn run(&self, name: &str, args: &[&str]) -> Result<Ran> {
-        self.rig.run(name, args)
-    }
-
-    fn query(&self) -> Result<Ran> {
-        let mut command = self.rig.command(&["query", "sum(up)", "--json", "--server"]);
-        ran(command.arg(self.name()?))
-    }
-}
-
-impl Drop for Host {
-    fn drop(&mut self) {
-        let _stopped = self.stop();
-    }
-}
-
-fn new_key(path: &Path) -> Result<()> {
-    let _absent = fs::remove_file(path);
-    shell::output(
-        Command::new("ssh-keygen")
-            .args(["-q", "-t", "ed25519", "-N", "", "-f"])
-            .arg(path),
-    )
-    .map(drop)
-}
-
-fn keys(operator: &Operator, one: &mut Host, two: &mut Host) -> Result<()> {
-    operator.add(one, "user", &[])?.expect(
+fn keys(operator: &Operator, one: &mut Host, _: &mut Host) -> Result<()> {
+    let key = "id_ed25519";
+    operator.add(one, key, &[])?.expect(
         7,
         &[
             "host key is not known",
@@ -352,17 +89,112 @@ fn keys(operator: &Operator, one: &mut Host, two: &mut Host) -> Result<()> {
     let mut nowhere = one
         .rig
         .command(&["server", "add", "nowhere", "root@10.201.0.2:2200"]);
-    ran(&mut nowhere)?.expect(7, &["Connection refused", "is sshd running"])?;
+    ran(&mut nowhere)?.expect(7, &["Connection refused", "is sshd running"])
+}
+
+/// `ssh` asks where there is a terminal; what is answered counts.
+fn asked_about(operator: &Operator, one: &mut Host, _: &mut Host) -> Result<()> {
+    let known = operator.key("known_hosts");
+    let before = fs::read(&known)?;
+    fs::remove_file(&known)?;
+    for (answer, code, said) in [("no", 7, "was not registered"), ("yes", 0, "registered one")] {
+        let address = format!("root@{}", one.address);
+        let command = operator.adding(one, &address, "id_ed25519", &[])?;
+        on_terminal(&command, "yes/no", answer)?
+            .expect(code, &[said])
+            .context(answer)?;
+    }
+    operator.forget(one)?;
+    fs::write(&known, before).context("cannot put the known hosts back")
+}
+
+/// Runs a command on a terminal of its own, and types an answer when it asks.
+fn on_terminal(command: &Command, question: &str, answer: &str) -> Result<Ran> {
+    let mut terminal = Command::new("script");
+    terminal
+        .args(["--quiet", "--return", "--command"])
+        .arg(shell::words_of(command))
+        .arg("/dev/null");
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => terminal.env(name, value),
+            None => terminal.env_remove(name),
+        };
+    }
+    let mut child = terminal
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot start script")?;
+    let mut typed = child.stdin.take().context("script has no input")?;
+    let mut shown = child.stdout.take().context("script has no output")?;
+    let (mut out, mut bytes, mut is_answered) = (String::new(), [0; 4096], false);
+    // It ends when the terminal does.
+    loop {
+        let read = shown.read(&mut bytes)?;
+        if read == 0 {
+            break;
+        }
+        out.push_str(&String::from_utf8_lossy(bytes.get(..read).unwrap_or_default()));
+        if !is_answered && out.contains(question) {
+            writeln!(typed, "{answer}")?;
+            is_answered = true;
+        }
+    }
+    if !is_answered {
+        bail!("{question:?} was not asked: {out}");
+    }
+    let code = child.wait()?.code();
+    Ok(Ran {
+        code,
+        out,
+        err: String::new(),
+    })
+}
+
+fn rights(operator: &Operator, one: &mut Host, _: &mut Host) -> Result<()> {
+    let key = "id_ed25519";
     operator
-        .add_as(one, PLAIN, "user", &[])?
+        .add_as(one, PLAIN, key, &[])?
         .expect(0, &["may not open it", "usermod -aG docker", "registered one"])?;
     one.run("setup", &["--pull", "never"])?
         .expect(6, &["may not open it", "usermod -aG docker"])?;
     operator.forget(one)?;
+    // Docker's group is not enough for files that belong to others.
+    operator
+        .add_as(one, DEVELOPER, key, &[])?
+        .expect(0, &["sudo", "registered one"])?;
+    one.run("setup", &["--pull", "never"])?
+        .expect(1, &["sudo", "NOPASSWD"])?;
+    if one.rig.base().exists() || !one.rig.leftovers()?.is_empty() {
+        bail!("a setup without rights has made something");
+    }
+    operator.forget(one)
+}
+
+fn forbidden(operator: &Operator, one: &mut Host, _: &mut Host) -> Result<()> {
+    operator.add(one, "id_ed25519", &[])?.expect(0, &[])?;
+    for (settings, said) in [
+        ("AllowStreamLocalForwarding no", "AllowStreamLocalForwarding"),
+        ("ForceCommand echo go away", "forced command"),
+    ] {
+        one.stop()?;
+        one.start(operator, settings)?;
+        let ran = one.run("status", &[])?;
+        if ran.code == Some(0) || !ran.text().contains(said) {
+            bail!("{settings}: {said:?} is wanted: {ran:?}");
+        }
+    }
+    one.stop()?;
+    one.start(operator, "")?;
+    operator.forget(one)
+}
+
+fn registered(operator: &Operator, one: &mut Host, two: &mut Host) -> Result<()> {
     for host in [&*one, &*two] {
         let name = host.name()?;
         operator
-            .add(host, "user", &["--accept-new-host-key"])?
+            .add(host, "id_ed25519", &["--accept-new-host-key"])?
             .expect(0, &[&format!("registered {name}")])?;
         let mut test = host.rig.command(&["server", "test", &name, "--json"]);
         let ran = ran(&mut test)?;
@@ -436,6 +268,49 @@ fn outside(operator: &Operator, one: &mut Host, two: &mut Host) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The ways that are `ssh`'s own: an address in IPv6, an alias whose way leads through another host, a key that lies in the agent alone.
+fn ways_in(operator: &Operator, one: &mut Host, _: &mut Host) -> Result<()> {
+    let name = one.name()?;
+    let asked = |host: &Host| host.query()?.expect(0, &["\"3\""]);
+    operator.forget(one)?;
+    let address = format!("root@[{}]:22", one.address_v6);
+    ran(&mut operator.adding(one, &address, "id_ed25519", &["--accept-new-host-key"])?)?
+        .expect(0, &["registered one"])?;
+    asked(one).context(address)?;
+    operator.forget(one)?;
+    // To us 127.0.0.1 answers nobody; behind the jump it is the host itself.
+    let config = format!(
+        "Host behind\n    HostName 127.0.0.1\n    User {ADMIN}\n    ProxyJump root@{}\n",
+        one.address
+    );
+    let file = operator.key("config");
+    fs::write(&file, config)?;
+    ran(&mut operator.adding(one, "behind", "id_ed25519", &["--accept-new-host-key"])?)?
+        .expect(0, &["registered one"])?;
+    asked(one).context("a jump host")?;
+    one.rig.is_settled()?;
+    operator.forget(one)?;
+    fs::remove_file(file)?;
+    let agent = Agent::new(operator)?;
+    let mut add = one
+        .rig
+        .command(&["server", "add", &name, &format!("root@{}", one.address)]);
+    add.arg("--base-dir").arg(one.rig.base());
+    // Those that `ssh` finds by itself are not there for as long as this takes.
+    let (own, away) = (operator.key("id_ed25519"), operator.key("away"));
+    fs::rename(&own, &away)?;
+    let added = ran(add.env("SSH_AUTH_SOCK", &agent.socket));
+    let mut query = one.rig.command(&["query", "sum(up)", "--server", &name]);
+    let with = ran(query.env("SSH_AUTH_SOCK", &agent.socket));
+    let without = one.query();
+    fs::rename(&away, &own)?;
+    added?.expect(0, &["registered one"]).context("an agent")?;
+    with?.expect(0, &[]).context("an agent")?;
+    without?.expect(7, &["Permission denied"])?;
+    operator.forget(one)?;
+    operator.add(one, "id_ed25519", &[])?.expect(0, &[])
 }
 
 fn cut_in_setup(_: &Operator, _: &mut Host, two: &mut Host) -> Result<()> {
@@ -544,15 +419,15 @@ fn one_dead(operator: &Operator, one: &mut Host, two: &mut Host) -> Result<()> {
     ran(&mut one.rig.command(&["server", "list"]))?.expect(3, &["OUT OF REACH", "set up under"])?;
     two.query()?
         .expect(7, &["connecting to server two", "is sshd running"])?;
-    two.start(operator)?;
+    two.start(operator, "")?;
     all(one, "status", &[])?.expect(0, &["one:", "two:"])?;
     two.query()?.expect(0, &["\"3\""])
 }
 
 fn changed_key(operator: &Operator, one: &mut Host, _: &mut Host) -> Result<()> {
     one.stop()?;
-    new_key(&one.file("host"))?;
-    one.start(operator)?;
+    new_key(&one.key())?;
+    one.start(operator, "")?;
     for args in [&[][..], &["--accept-new-host-key"]] {
         one.run("status", args)?
             .expect(7, &["has CHANGED", "ssh-keygen -R"])?;
