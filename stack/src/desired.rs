@@ -59,6 +59,21 @@ pub struct Access {
     pub gid: u32,
 }
 
+impl Access {
+    /// A file that root alone reads.
+    pub(crate) const ROOTS_FILE: Self = Self {
+        mode: 0o600,
+        uid: 0,
+        gid: 0,
+    };
+    /// A folder that root alone opens.
+    pub(crate) const ROOTS_FOLDER: Self = Self {
+        mode: 0o700,
+        uid: 0,
+        gid: 0,
+    };
+}
+
 /// Whose a folder is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]

@@ -73,7 +73,7 @@ pub use registry::{Registry, SERVERS_VARIABLE};
 pub use server::{Address, Server};
 pub use stack::{
     Access, BackupReport, ComponentStatus, Page, Planned, Report, RestoreReport, Stack, Stamp, Status,
-    Upgrade, UpgradeReport, access_over, default_base_dir, default_base_dir_over, read_backup,
+    Upgrade, UpgradeReport, access_over, base_dir_over, default_base_dir, read_backup,
 };
 pub use step::Step;
 pub use survey::{Survey, survey};

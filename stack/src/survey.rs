@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::check::words;
 use crate::link::Link;
 use crate::place::Place;
-use crate::stack::{default_base_dir_over, engine_of};
+use crate::stack::{base_dir_over, engine_of};
 use crate::{Finding, HostKeys, Level, Server, StackError, observe};
 
 /// Programs that the stack's commands run there.
@@ -100,10 +100,7 @@ async fn look(
         }
         Err(error) => findings.push(Finding::problem("docker", error.to_string(), "")),
     }
-    let base_dir = match &link.server().base_dir {
-        Some(dir) => dir.clone(),
-        None => default_base_dir_over(link).await?,
-    };
+    let base_dir = base_dir_over(link, None).await?;
     let place = Place::over(link).await?;
     folders.push((base_dir.clone(), "the stack's folder"));
     for (folder, what) in folders {
@@ -210,27 +207,19 @@ fn warning(name: &str, text: impl Into<String>, cure: &str) -> Finding {
 }
 
 async fn room(place: &Place, folder: &Path, what: &str) -> Finding {
-    match place.space(folder).await {
-        Ok(space) if space.free >= ROOM_BYTES => Finding::ok(
+    let space = match place.space(folder).await {
+        Ok(space) => space,
+        Err(error) => return warning("disk", error.to_string(), ""),
+    };
+    let (free, total) = (words(space.free), words(space.total));
+    let text = format!("{free} free of {total} for {what}, {}", folder.display());
+    match space.free >= ROOM_BYTES {
+        true => Finding::ok("disk", text),
+        false => warning(
             "disk",
-            format!(
-                "{} free of {} for {what}, {}",
-                words(space.free),
-                words(space.total),
-                folder.display()
-            ),
-        ),
-        Ok(space) => warning(
-            "disk",
-            format!(
-                "{} free of {} for {what}, {}",
-                words(space.free),
-                words(space.total),
-                folder.display()
-            ),
+            text,
             "free some space there (`docker system df` shows what images take)",
         ),
-        Err(error) => warning("disk", error.to_string(), ""),
     }
 }
 

@@ -173,7 +173,12 @@ impl ServerArgs {
 
     fn cure(&self, error: &ClientError) -> Option<&'static str> {
         let is_upstream = self.is_upstream();
+        let is_elsewhere = self.server.is_some();
         Some(match error {
+            // Neither its address nor its password is the user's to say.
+            ClientError::Connect { .. } | ClientError::NotPrometheus { .. } if is_elsewhere => {
+                "`masthead check` with the same --server says what is wrong with the stack there"
+            }
             ClientError::Unauthorized { user: None, .. } => {
                 "give them with --user NAME --password-file FILE (or --upstream, for the stack of `masthead setup`)"
             }
@@ -270,6 +275,24 @@ mod tests {
         }
         std::fs::write(&file, "\nhush").unwrap();
         assert!(password(&file).is_err());
+    }
+
+    #[test]
+    fn of_a_server_nobody_is_told_to_name_another_address() {
+        let url = "http://127.0.0.1:40001".to_owned();
+        let refused = || ClientError::Connect {
+            url: url.clone(),
+            reason: "refused".to_owned(),
+        };
+        for (words, want) in [
+            (&["test"][..], "--url names"),
+            (&["test", "--upstream"], "`masthead check` says"),
+            (&["test", "--server", "web"], "with the same --server"),
+        ] {
+            let args = Line::try_parse_from(words).unwrap().server;
+            let text = args.explain(refused()).to_string();
+            assert!(text.contains(want), "{want:?} in {text}");
+        }
     }
 
     #[test]

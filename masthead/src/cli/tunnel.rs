@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use stack::{Link, Registry, Server, StackError};
+use stack::{Link, Registry, StackError};
 
 use crate::app::data_dir;
 use crate::cli::stack::host_keys;
@@ -23,7 +23,7 @@ pub(super) async fn open(
     let registry = Registry::load(&Registry::default_path())?;
     let server = registry.server(name)?;
     let link = Link::connect(server, host_keys(accept_new, true)).await?;
-    let access = reach(&link, server, base_dir).await?;
+    let access = reach(&link, base_dir).await?;
     Ok((access, link))
 }
 
@@ -41,11 +41,9 @@ pub(super) async fn ask<T, E>(
     }
 }
 
-async fn reach(link: &Link, server: &Server, base_dir: Option<&Path>) -> anyhow::Result<Access> {
-    let base_dir = match base_dir.or(server.base_dir.as_deref()) {
-        Some(dir) => dir.to_owned(),
-        None => stack::default_base_dir_over(link).await?,
-    };
+async fn reach(link: &Link, base_dir: Option<&Path>) -> anyhow::Result<Access> {
+    let name = &link.server().name;
+    let base_dir = stack::base_dir_over(link, base_dir).await?;
     match stack::access_over(link, &base_dir).await {
         Ok(access) => {
             let here = link.port(access.port).await?;
@@ -63,11 +61,9 @@ async fn reach(link: &Link, server: &Server, base_dir: Option<&Path>) -> anyhow:
                 })
             }
             None => anyhow::bail!(
-                "nothing on server {} answers queries: no stack is set up under {}, and no Masthead has its data in {DATA_DIR}; \
-                 `masthead setup --server {}` makes a stack",
-                server.name,
-                base_dir.display(),
-                server.name
+                "nothing on server {name} answers queries: no stack is set up under {}, and no Masthead has its data in {DATA_DIR}; \
+                 `masthead setup --server {name}` makes a stack",
+                base_dir.display()
             ),
         },
         Err(error) => Err(error.into()),

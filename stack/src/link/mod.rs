@@ -38,10 +38,19 @@ const COME_BACK_PAUSE: Duration = Duration::from_secs(4);
 const PERSIST_S: NonZeroUsize = NonZeroUsize::new(600).expect("not zero");
 /// Names a configuration of `ssh` other than the user's own, for connections of ours alone.
 const SSH_CONFIG: &str = "MASTHEAD_SSH_CONFIG";
+/// What `ssh` says when the server takes no further session on this connection (`MaxSessions`, ten by default): ended ones count until it
+/// has noticed.
+const NO_ROOM: &str = "Session open refused by peer";
+/// How often a command that found no room is tried again.
+const ROOM_ATTEMPTS: u32 = 20;
+/// Between two of these attempts.
+const ROOM_PAUSE: Duration = Duration::from_millis(150);
 /// More than any answer of a command that is read whole.
 const MAX_ANSWER_BYTES: u64 = 64 << 20;
 /// What a shell says of a program that is not there.
 const ABSENT: i32 = 127;
+/// The exit code of a program that ended by a signal, or by one that `ssh` has for itself.
+const UNKNOWN: i32 = -1;
 
 /// What is done about a host key that is not known. One that has changed is refused in any case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -58,7 +67,7 @@ pub enum HostKeys {
 /// What a command on the server came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkOutput {
-    /// Its exit code; 127 when there is no such program.
+    /// Its exit code; 127 when there is no such program, -1 when it is not known.
     pub code: i32,
     /// Bytes that it printed.
     pub stdout: Vec<u8>,
@@ -427,9 +436,30 @@ async fn spawn(
         .await
 }
 
+/// Runs a program to its end, once there is room for it.
 async fn output(
     server: &Server,
     session: Held,
+    prefix: &[&str],
+    program: &str,
+    words: &[&str],
+    stdin: &[u8],
+) -> Result<LinkOutput, StackError> {
+    let mut said = output_once(server, &session, prefix, program, words, stdin).await?;
+    for _ in 0..ROOM_ATTEMPTS {
+        // It was never begun, so it may be tried again whatever it does.
+        if said.code != UNKNOWN || !said.stderr.contains(NO_ROOM) {
+            break;
+        }
+        tokio::time::sleep(ROOM_PAUSE).await;
+        said = output_once(server, &session, prefix, program, words, stdin).await?;
+    }
+    Ok(said)
+}
+
+async fn output_once(
+    server: &Server,
+    session: &Held,
     prefix: &[&str],
     program: &str,
     words: &[&str],
@@ -465,10 +495,10 @@ async fn output(
     let ((), read, read_errors) = tokio::join!(write, read, read_errors);
     read.and(read_errors).map_err(broken)?;
     let code = match child.wait().await {
-        Ok(status) => status.code().unwrap_or(-1),
+        Ok(status) => status.code().unwrap_or(UNKNOWN),
         Err(openssh::Error::Remote(error)) if error.kind() == std::io::ErrorKind::NotFound => ABSENT,
         // A code of 255 is `ssh`'s own, or the program's: the master knows.
-        Err(openssh::Error::RemoteProcessTerminated) if session.check().await.is_ok() => -1,
+        Err(openssh::Error::RemoteProcessTerminated) if session.check().await.is_ok() => UNKNOWN,
         Err(error) => return Err(failed(error)),
     };
     Ok(LinkOutput {

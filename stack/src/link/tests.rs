@@ -42,6 +42,25 @@ async fn commands_run_and_their_words_are_left_alone() {
 }
 
 #[tokio::test]
+async fn more_commands_than_the_server_takes_at_once_wait_for_room() {
+    let Some(sshd) = Sshd::start("more_commands_than_the_server_takes_at_once_wait_for_room") else {
+        return;
+    };
+    let link = sshd.link("user", HostKeys::AcceptNew).await.expect("let in");
+    // sshd takes ten.
+    let words = ["-c", "sleep 0.2; echo done"];
+    let all = (0..25).map(|_| link.output("sh", &words, &[]));
+    for said in futures_util::future::join_all(all).await {
+        let said = said.expect("run");
+        assert_eq!(
+            (said.code, said.stdout.as_slice()),
+            (0, &b"done\n"[..]),
+            "{said:?}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn keys_that_are_unknown_changed_or_wrong_are_refused_with_their_cure() {
     let Some(mut sshd) = Sshd::start("keys_that_are_unknown_changed_or_wrong_are_refused_with_their_cure")
     else {

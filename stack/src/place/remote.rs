@@ -94,9 +94,6 @@ kept() { sync "$1" 2>/dev/null || sync; }
 "#;
 const READ: &str = r#"there "$1"
 head -c 16777216 "$1""#;
-const ENTRY: &str = r#"there "$1"
-stat -L -c '%f %u %g' "$1" || exit 1
-[ -d "$1" ] || head -c 16777216 "$1""#;
 /// Many at once, as each command is a way there and back: a line for each, and after that of a file its content.
 const ENTRIES: &str = r#"for path in "$@"; do
   (there "$path")
@@ -231,14 +228,9 @@ impl Remote {
     }
 
     pub(super) async fn entry(&self, path: &Path) -> Result<Option<ObservedEntry>, StackError> {
-        let said = self.look(ENTRY, &[&words_of(path)?]).await?;
-        match said.code {
-            0 => parse_entry(&said.stdout)
-                .map(Some)
-                .ok_or_else(|| failed("looking at", path, &said)),
-            NOTHING => Ok(None),
-            _ => Err(failed("looking at", path, &said)),
-        }
+        let said = self.look(ENTRIES, &[&words_of(path)?]).await?;
+        let entry = (said.code == 0).then(|| parse_entry(&said.stdout)).flatten();
+        entry.ok_or_else(|| failed("looking at", path, &said))
     }
 
     /// The same of many paths, in their order.
@@ -517,14 +509,15 @@ fn failed(attempt: &'static str, path: &Path, said: &LinkOutput) -> StackError {
     StackError::file(attempt, path, io::Error::new(kind, reason))
 }
 
-/// The first line of `stat -c '%f %u %g'`, and the content after it.
-fn parse_entry(said: &[u8]) -> Option<ObservedEntry> {
+/// One of [`parse_entries`]; the content is whatever comes after the line, should the file have grown meanwhile.
+fn parse_entry(said: &[u8]) -> Option<Option<ObservedEntry>> {
     let (line, content) = split_line(said)?;
+    if line == "-" {
+        return Some(None);
+    }
     let (access, is_folder, _) = parse_stat(line)?;
-    Some(ObservedEntry {
-        content: (!is_folder).then(|| content.to_vec()),
-        access,
-    })
+    let content = (!is_folder).then(|| content.to_vec());
+    Some(Some(ObservedEntry { content, access }))
 }
 
 /// So many of `stat -c '%f %u %g %s'`, of files with as much content after it, and `-` where there is nothing.
@@ -541,7 +534,7 @@ fn parse_entries(mut said: &[u8], count: usize) -> Option<Vec<Option<ObservedEnt
         let content = if is_folder {
             None
         } else {
-            let (content, rest) = said.split_at_checked(bytes?.min(MAX_FILE_BYTES))?;
+            let (content, rest) = said.split_at_checked(bytes.min(MAX_FILE_BYTES))?;
             said = rest;
             Some(content.to_vec())
         };
@@ -557,13 +550,11 @@ fn split_line(said: &[u8]) -> Option<(&str, &[u8])> {
     Some((std::str::from_utf8(line).ok()?, rest.get(1..).unwrap_or_default()))
 }
 
-/// Access, is it a folder, and the size where it is there.
-fn parse_stat(line: &str) -> Option<(Access, bool, Option<usize>)> {
+/// Access, is it a folder, and the size.
+fn parse_stat(line: &str) -> Option<(Access, bool, usize)> {
     let words: Vec<&str> = line.split(' ').collect();
-    let (mode, uid, gid, bytes) = match words.as_slice() {
-        [mode, uid, gid] => (mode, uid, gid, None),
-        [mode, uid, gid, bytes] => (mode, uid, gid, Some(bytes.parse().ok()?)),
-        _ => return None,
+    let [mode, uid, gid, bytes] = words.as_slice() else {
+        return None;
     };
     let mode = u32::from_str_radix(mode, 16).ok()?;
     let access = Access {
@@ -571,7 +562,7 @@ fn parse_stat(line: &str) -> Option<(Access, bool, Option<usize>)> {
         uid: uid.parse().ok()?,
         gid: gid.parse().ok()?,
     };
-    Some((access, mode & 0o170_000 == 0o040_000, bytes))
+    Some((access, mode & 0o170_000 == 0o040_000, bytes.parse().ok()?))
 }
 
 /// The last line of `df -Pk`: device, KiB in all, used, available.
@@ -595,15 +586,18 @@ mod tests {
 
     #[test]
     fn an_entry_is_a_line_and_the_content() {
-        let file = parse_entry(b"81a4 0 65534\nkey: \xff\n\n").expect("a file");
+        assert_eq!(parse_entry(b"-\n"), Some(None));
+        let entry = |said| parse_entry(said).flatten();
+        // It was six bytes when it was asked about.
+        let file = entry(b"81a4 0 65534 6\nkey: \xff\n\n").expect("a file");
         assert_eq!(file.content.as_deref(), Some(&b"key: \xff\n\n"[..]));
         assert_eq!(
             (file.access.mode, file.access.uid, file.access.gid),
             (0o644, 0, 65534)
         );
-        let folder = parse_entry(b"41c0 1 2\n").expect("a folder");
+        let folder = entry(b"41c0 1 2 4096\n").expect("a folder");
         assert_eq!((folder.content, folder.access.mode), (None, 0o700));
-        for odd in [&b""[..], b"81a4 0 0", b"odd\n", b"81a4 0\n", b"zz 0 0\n"] {
+        for odd in [&b""[..], b"81a4 0 0 0", b"odd\n", b"81a4 0 0\n", b"zz 0 0 0\n"] {
             assert_eq!(parse_entry(odd), None);
         }
     }

@@ -23,13 +23,6 @@ const LEAVING: &str = ".masthead-leaving";
 /// In the base directory.
 const RESTORING: &str = ".masthead-restoring";
 
-/// For root alone.
-const PRIVATE: Access = Access {
-    mode: 0o700,
-    uid: 0,
-    gid: 0,
-};
-
 /// The areas of a base directory.
 #[derive(Debug)]
 pub(super) struct Areas<'a> {
@@ -78,7 +71,7 @@ impl<'a> Areas<'a> {
         for folder in coming {
             let access = Access {
                 mode: 0o755,
-                ..PRIVATE
+                ..Access::ROOTS_FOLDER
             };
             let path = self.base_dir.join(folder);
             if !self.place.exists(&path).await {
@@ -87,7 +80,7 @@ impl<'a> Areas<'a> {
         }
         for area in self.all().await {
             self.place
-                .make_folder(&area.join(INCOMING), PRIVATE, FolderKind::Ours)
+                .make_folder(&area.join(INCOMING), Access::ROOTS_FOLDER, FolderKind::Ours)
                 .await?;
         }
         Ok(())
@@ -113,20 +106,11 @@ impl<'a> Areas<'a> {
 
     /// Puts what came in in the place of what is there. Everything that uses it has been stopped.
     pub(super) async fn exchange(&self) -> Result<(), StackError> {
-        self.place
-            .write(
-                &self.mark(),
-                b"",
-                Access {
-                    mode: 0o600,
-                    ..PRIVATE
-                },
-            )
-            .await?;
+        self.place.write(&self.mark(), b"", Access::ROOTS_FILE).await?;
         for area in self.all().await {
             let leaving = area.join(LEAVING);
             self.place
-                .make_folder(&leaving, PRIVATE, FolderKind::Ours)
+                .make_folder(&leaving, Access::ROOTS_FOLDER, FolderKind::Ours)
                 .await?;
             self.move_all(&area, &leaving).await?;
             self.place.rename(&leaving, &area.join(FORMER)).await?;
@@ -141,7 +125,7 @@ impl<'a> Areas<'a> {
             let (incoming, former, leaving) = (area.join(INCOMING), area.join(FORMER), area.join(LEAVING));
             if self.place.exists(&former).await {
                 self.place
-                    .make_folder(&incoming, PRIVATE, FolderKind::Ours)
+                    .make_folder(&incoming, Access::ROOTS_FOLDER, FolderKind::Ours)
                     .await?;
                 self.move_all(&area, &incoming).await?;
                 self.place.rename(&former, &leaving).await?;

@@ -183,13 +183,8 @@ impl Stack {
     /// A copy for a backup alone.
     async fn staged_copy(&self, folder: &Path, events: OnEvent<'_>) -> Result<PathBuf, StackError> {
         let staging = self.run.base_dir.join(STAGING);
-        let private = Access {
-            mode: 0o700,
-            uid: 0,
-            gid: 0,
-        };
         self.place
-            .make_folder(&staging, private, FolderKind::Ours)
+            .make_folder(&staging, Access::ROOTS_FOLDER, FolderKind::Ours)
             .await?;
         let to = staging.join("copy");
         self.still_copy(folder, &to, events).await?;

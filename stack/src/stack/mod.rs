@@ -68,11 +68,14 @@ pub fn default_base_dir() -> PathBuf {
     }
 }
 
-/// The base directory of a server where nobody says one.
+/// The base directory of a server: the one that is named, else the registered one, else the usual one there.
 ///
 /// # Errors
 /// The connection is gone.
-pub async fn default_base_dir_over(link: &Link) -> Result<PathBuf, StackError> {
+pub async fn base_dir_over(link: &Link, named: Option<&Path>) -> Result<PathBuf, StackError> {
+    if let Some(dir) = named.or(link.server().base_dir.as_deref()) {
+        return Ok(dir.to_owned());
+    }
     let said = link.output("test", &["-d", PLATFORM_DIR], &[]).await?;
     Ok(match said.code {
         0 => Path::new(PLATFORM_DIR).join("prometheus"),

@@ -37,12 +37,7 @@ impl Stack {
 
     async fn note(&self, path: &Path, note: &Note) -> Result<(), StackError> {
         let json = serde_json::to_vec(note).map_err(|error| StackError::Invalid(error.to_string()))?;
-        let access = Access {
-            mode: 0o600,
-            uid: 0,
-            gid: 0,
-        };
-        self.place.write(path, &json, access).await
+        self.place.write(path, &json, Access::ROOTS_FILE).await
     }
 
     /// Has Prometheus make one; gives its folder.

@@ -24,15 +24,8 @@ use crate::{Change, Component, Event, OnEvent, Refusal, StackError, spec};
 const NOTE: &str = ".masthead-upgrade";
 /// In Prometheus' data folder: data that neither the new nor the former version could be started on.
 const BROKEN: &str = ".masthead-broken";
-
 /// In the base directory: what components other than Prometheus had stored.
 const COPIES: &str = ".masthead-upgrade-data";
-/// For root alone.
-const PRIVATE: Access = Access {
-    mode: 0o700,
-    uid: 0,
-    gid: 0,
-};
 
 /// A component whose image is not the one that is pinned.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -288,7 +281,9 @@ impl Stack {
         for folder in spec::data_folders_of(component) {
             let (from, copies) = (self.run.base_dir.join(&folder), self.run.base_dir.join(COPIES));
             if self.place.exists(&from).await {
-                self.place.make_folder(&copies, PRIVATE, FolderKind::Ours).await?;
+                self.place
+                    .make_folder(&copies, Access::ROOTS_FOLDER, FolderKind::Ours)
+                    .await?;
                 self.still_copy(&from, &copies.join(&folder), events).await?;
                 note.copied.insert(component);
             }
@@ -330,7 +325,9 @@ impl Stack {
         self.engine.stop(Component::Prometheus.container()).await?;
         let (data, broken) = (self.data_dir(), self.data_dir().join(BROKEN));
         self.place.remove(&broken).await?;
-        self.place.make_folder(&broken, PRIVATE, FolderKind::Ours).await?;
+        self.place
+            .make_folder(&broken, Access::ROOTS_FOLDER, FolderKind::Ours)
+            .await?;
         let snapshot = data.join("snapshots").join(name);
         for (from, to) in [(&data, &broken), (&snapshot, &data)] {
             for name in self.place.list(from).await?.unwrap_or_default() {
@@ -353,12 +350,9 @@ impl Stack {
 
     async fn write_upgrade_note(&self, note: &Note) -> Result<(), StackError> {
         let json = serde_json::to_vec(note).map_err(|error| StackError::Invalid(error.to_string()))?;
-        let access = Access {
-            mode: 0o600,
-            uid: 0,
-            gid: 0,
-        };
-        self.place.write(&self.upgrade_note_path(), &json, access).await
+        self.place
+            .write(&self.upgrade_note_path(), &json, Access::ROOTS_FILE)
+            .await
     }
 
     /// It is well: what was kept for the way back goes.

@@ -327,6 +327,14 @@ impl Over {
     }
 }
 
+/// Runs a step of a case and says how it went.
+fn step(name: &str, run: impl FnOnce() -> Result<()>) -> Result<()> {
+    let began = Instant::now();
+    run().with_context(|| name.to_owned())?;
+    println!("     ok   {name} ({:.1} s)", began.elapsed().as_secs_f64());
+    Ok(())
+}
+
 /// Runs a command to its end.
 fn ran(command: &mut Command) -> Result<Ran> {
     let words = shell::words_of(command);

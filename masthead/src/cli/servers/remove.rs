@@ -25,10 +25,7 @@ pub(super) fn run(args: &RemoveArgs) -> anyhow::Result<()> {
         // Only to say it: a server that is gone for good has to be removable.
         let stack = async {
             let link = Link::connect(server, HostKeys::Known).await?;
-            let base_dir = match &server.base_dir {
-                Some(dir) => dir.clone(),
-                None => stack::default_base_dir_over(&link).await?,
-            };
+            let base_dir = stack::base_dir_over(&link, None).await?;
             stack::access_over(&link, &base_dir).await.map(|_| base_dir)
         }
         .await;

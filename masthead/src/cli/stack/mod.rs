@@ -132,10 +132,7 @@ impl Common {
     /// The stack of a server.
     async fn stack_of(&self, server: &Server, manner: &Manner) -> anyhow::Result<Stack> {
         let link = Link::connect(server, host_keys(self.accept_new_host_key, !self.all)).await?;
-        let base_dir = match self.base_dir.as_ref().or(server.base_dir.as_ref()) {
-            Some(dir) => dir.clone(),
-            None => stack::default_base_dir_over(&link).await?,
-        };
+        let base_dir = stack::base_dir_over(&link, self.base_dir.as_deref()).await?;
         Ok(Stack::over(&link, manner.run(base_dir))
             .await?
             .waiting(manner.wait))

@@ -5,14 +5,13 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use super::broken_off::Running;
 use super::refused::signal;
-use super::{CONTAINERS, Outcome, Rig, with_rig};
+use super::{CONTAINERS, Outcome, Rig, step, with_rig};
 use crate::shell;
 
 /// All samples of a moment, by series.
@@ -62,10 +61,8 @@ pub(in super::super) fn story() -> Result<Outcome> {
         rig.done("restart", &["prometheus"])?;
         rig.wait_for("mine == 42")?;
         rig.wait_for("count_over_time(up{job=\"node-exporter\"}[5m]) > 8")?;
-        for (name, step) in STEPS {
-            let began = Instant::now();
-            step(rig).with_context(|| (*name).to_owned())?;
-            println!("     ok   {name} ({:.1} s)", began.elapsed().as_secs_f64());
+        for (name, run) in STEPS {
+            step(name, || run(rig))?;
         }
         Ok(())
     })

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use super::world::{self, World};
-use super::{CONTAINERS, Outcome, Rig, promtool, ran, wait, with_rig};
+use super::{CONTAINERS, Outcome, Rig, promtool, ran, step, wait, with_rig};
 use crate::docker::shop::compose_labels;
 use crate::shell;
 
@@ -80,13 +80,11 @@ pub(super) fn live(rig: &Rig) -> Result<()> {
     let began = Instant::now();
     rig.set_up(&[])?;
     println!("     set up after {:.1} s", began.elapsed().as_secs_f64());
-    for (name, step) in STEPS {
-        let began = Instant::now();
-        step(rig).with_context(|| (*name).to_owned())?;
-        World::of(&rig.docker, &others)?
-            .is_as(&before)
-            .with_context(|| (*name).to_owned())?;
-        println!("     ok   {name} ({:.1} s)", began.elapsed().as_secs_f64());
+    for (name, run) in STEPS {
+        step(name, || {
+            run(rig)?;
+            World::of(&rig.docker, &others)?.is_as(&before)
+        })?;
     }
     Ok(())
 }

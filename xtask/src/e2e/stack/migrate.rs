@@ -3,15 +3,15 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use serde_json::Value;
 
 use super::backup::{Samples, nothing_is_missing, now};
 use super::broken_off::Running;
 use super::refused::signal;
-use super::{Outcome, Rig, wait, with_rig};
+use super::{Outcome, Rig, step, wait, with_rig};
 use crate::{http, shell};
 
 type Step = (&'static str, fn(&Rig) -> Result<()>);
@@ -41,10 +41,8 @@ pub(in super::super) fn story() -> Result<Outcome> {
         rig.done("restart", &["prometheus"])?;
         rig.wait_for("mine == 42")?;
         rig.wait_for("count_over_time(up{job=\"mine\"}[5m]) > 20")?;
-        for (name, step) in STEPS {
-            let began = Instant::now();
-            step(rig).with_context(|| (*name).to_owned())?;
-            println!("     ok   {name} ({:.1} s)", began.elapsed().as_secs_f64());
+        for (name, run) in STEPS {
+            step(name, || run(rig))?;
         }
         Ok(())
     })

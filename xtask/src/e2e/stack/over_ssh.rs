@@ -1,15 +1,14 @@
 //! Backup, restore and upgrade of a stack over SSH, with the connection cut in the middle.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::backup::{nothing_is_left, nothing_is_missing, now};
+use super::backup::{nothing_is_left, nothing_is_missing};
 use super::broken_off::Running;
 use super::hosts::{ADMIN, Host, Operator, nothing_here, with_hosts};
-use super::upgrade::{downgrade, image, older};
-use super::{Outcome, Ran, Rig};
+use super::upgrade::{downgrade, image, moment, older};
+use super::{Outcome, Ran, Rig, step};
 use crate::docker::stack::name;
 
 type Step = (&'static str, fn(&There) -> Result<()>);
@@ -34,10 +33,8 @@ pub(in super::super) fn story() -> Result<Outcome> {
         host.rig
             .wait_for("count_over_time(up{job=\"node-exporter\"}[5m]) > 8")?;
         let there = There { operator, host };
-        for (name, step) in STEPS {
-            let began = Instant::now();
-            step(&there).with_context(|| (*name).to_owned())?;
-            println!("     ok   {name} ({:.1} s)", began.elapsed().as_secs_f64());
+        for (name, run) in STEPS {
+            step(name, || run(&there))?;
         }
         nothing_here(operator)
     })
@@ -70,14 +67,6 @@ impl There<'_> {
     fn file(&self, name: &str) -> PathBuf {
         self.operator.file(name)
     }
-}
-
-fn moment(rig: &Rig) -> Result<(String, super::backup::Samples)> {
-    std::thread::sleep(Duration::from_secs(2));
-    let at = now()?;
-    std::thread::sleep(Duration::from_secs(2));
-    let samples = rig.samples(&at)?;
-    Ok((at, samples))
 }
 
 fn there_and_back(there: &There) -> Result<()> {

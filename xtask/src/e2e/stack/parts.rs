@@ -12,7 +12,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use super::{ALL_CONTAINERS, OPTIONAL, Outcome, Rig, docker, promtool, wait, with_whole_rig};
+use super::{ALL_CONTAINERS, OPTIONAL, Outcome, Rig, docker, promtool, step, wait, with_whole_rig};
 use crate::docker::{IMAGE, Mounts};
 use crate::http::clip;
 use crate::shell;
@@ -64,10 +64,8 @@ pub(in super::super) fn story() -> Result<Outcome> {
         let began = Instant::now();
         rig.done("setup", &["--with", OPTIONAL])?;
         println!("     taken in after {:.1} s", began.elapsed().as_secs_f64());
-        for (name, step) in STEPS {
-            let began = Instant::now();
-            step(rig).with_context(|| (*name).to_owned())?;
-            println!("     ok   {name} ({:.1} s)", began.elapsed().as_secs_f64());
+        for (name, run) in STEPS {
+            step(name, || run(rig))?;
         }
         Ok(())
     })

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 
 use super::super::disk::SmallDisk;
 use super::world::{self, World};
-use super::{CONTAINERS, Outcome, Rig, ran, wait, with_rig};
+use super::{CONTAINERS, Outcome, Rig, ran, step, wait, with_rig};
 use crate::docker::{self, IMAGE};
 use crate::shell;
 
@@ -36,13 +36,12 @@ pub(in super::super) fn one_by_one() -> Result<Outcome> {
     with_rig(|rig| {
         let others = rig.folder.path().join("others");
         world::make(&rig.docker, &others)?;
-        for (name, step) in STEPS {
-            let before = World::of(&rig.docker, &others)?;
-            step(rig).with_context(|| (*name).to_owned())?;
-            World::of(&rig.docker, &others)?
-                .is_as(&before)
-                .with_context(|| (*name).to_owned())?;
-            println!("     ok   {name}");
+        for (name, run) in STEPS {
+            step(name, || {
+                let before = World::of(&rig.docker, &others)?;
+                run(rig)?;
+                World::of(&rig.docker, &others)?.is_as(&before)
+            })?;
         }
         Ok(())
     })

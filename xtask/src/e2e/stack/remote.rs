@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::broken_off::Running;
 use super::hosts::{ADMIN, Agent, DEVELOPER, Host, Operator, PLAIN, new_key, nothing_here, with_hosts};
-use super::{Outcome, Ran, life, ran, wait};
+use super::{Outcome, Ran, life, ran, step, wait};
 use crate::shell;
 
 /// Longer than a connection that is dead takes to be noticed.
@@ -63,10 +63,8 @@ pub(in super::super) fn faults() -> Result<Outcome> {
         let [one, two] = hosts else {
             bail!("two hosts are wanted")
         };
-        for (name, step) in STEPS {
-            let began = Instant::now();
-            step(operator, one, two).with_context(|| (*name).to_owned())?;
-            println!("     ok   {name} ({:.1} s)", began.elapsed().as_secs_f64());
+        for (name, run) in STEPS {
+            step(name, || run(operator, one, two))?;
         }
         nothing_here(operator)
     })

@@ -4,7 +4,7 @@
 //! through the engine's API from what the engine says of ours, as an older Masthead would have made them.
 
 use std::fs;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::backup::{nothing_is_left, nothing_is_missing, now};
 use super::broken_off::Running;
 use super::refused::signal;
-use super::{Outcome, Rig, with_rig};
+use super::{Outcome, Rig, step, with_rig};
 use crate::docker::stack::name;
 use crate::shell;
 
@@ -45,10 +45,8 @@ pub(in super::super) fn story() -> Result<Outcome> {
             rig.docker.cli(&["tag", name(component)?, &older(component)?])?;
         }
         rig.wait_for("count_over_time(up{job=\"node-exporter\"}[5m]) > 8")?;
-        for (name, step) in STEPS {
-            let began = Instant::now();
-            step(rig).with_context(|| (*name).to_owned())?;
-            println!("     ok   {name} ({:.1} s)", began.elapsed().as_secs_f64());
+        for (name, run) in STEPS {
+            step(name, || run(rig))?;
         }
         Ok(())
     })
@@ -119,7 +117,7 @@ fn runs(rig: &Rig, component: &str, want: &str) -> Result<()> {
 }
 
 /// A time, and every sample of before it.
-fn moment(rig: &Rig) -> Result<(String, super::backup::Samples)> {
+pub(super) fn moment(rig: &Rig) -> Result<(String, super::backup::Samples)> {
     std::thread::sleep(Duration::from_secs(2));
     let at = now()?;
     std::thread::sleep(Duration::from_secs(2));
