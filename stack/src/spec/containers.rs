@@ -205,6 +205,19 @@ fn cadvisor(options: &Options, facts: &Facts) -> ContainerSpec {
     }
 }
 
+/// What the small servers have alike that Prometheus' own toolkit guards.
+fn small_server(component: Component, options: &Options, facts: &Facts) -> ContainerSpec {
+    ContainerSpec {
+        env: vec!["GOMEMLIMIT=115MiB".to_owned()],
+        publish: published(component, options),
+        memory_bytes: share(128 * MIB, 128 * MIB, 128 * MIB),
+        milli_cpus: 500,
+        pids: 128,
+        health: Some(asks_for_a_password(&format!("127.0.0.1:{}", component.port()))),
+        ..base(component, facts)
+    }
+}
+
 /// Alone: it looks for no others of its kind.
 fn alertmanager(options: &Options, facts: &Facts) -> ContainerSpec {
     let component = Component::Alertmanager;
@@ -217,17 +230,11 @@ fn alertmanager(options: &Options, facts: &Facts) -> ContainerSpec {
             format!("--web.external-url=http://127.0.0.1:{}", options.port(component)),
             "--cluster.listen-address=".to_owned(),
         ],
-        env: vec!["GOMEMLIMIT=115MiB".to_owned()],
         mounts: vec![
             bind(&own_file(files::ALERTMANAGER_FOLDER, facts), ALERTMANAGER_ETC),
             writable(&own_file(files::ALERTMANAGER_DATA, facts), "/alertmanager"),
         ],
-        publish: published(component, options),
-        memory_bytes: share(128 * MIB, 128 * MIB, 128 * MIB),
-        milli_cpus: 500,
-        pids: 128,
-        health: Some(asks_for_a_password(&format!("127.0.0.1:{}", component.port()))),
-        ..base(component, facts)
+        ..small_server(component, options, facts)
     }
 }
 
@@ -239,17 +246,11 @@ fn pushgateway(options: &Options, facts: &Facts) -> ContainerSpec {
             "--persistence.file=/pushgateway/metrics".to_owned(),
             "--persistence.interval=1m".to_owned(),
         ],
-        env: vec!["GOMEMLIMIT=115MiB".to_owned()],
         mounts: vec![
             bind(&own_file("pushgateway-web.yml", facts), PUSHGATEWAY_WEB),
             writable(&own_file(files::PUSHGATEWAY_DATA, facts), "/pushgateway"),
         ],
-        publish: published(component, options),
-        memory_bytes: share(128 * MIB, 128 * MIB, 128 * MIB),
-        milli_cpus: 500,
-        pids: 128,
-        health: Some(asks_for_a_password(&format!("127.0.0.1:{}", component.port()))),
-        ..base(component, facts)
+        ..small_server(component, options, facts)
     }
 }
 
