@@ -167,7 +167,8 @@ async function known() {
   const end = Date.now() / 1000;
   const { events } = await ask(`events?start=${end - 3600}&end=${end + 60}`);
   const names = (keep) => [...new Set(containers.filter(keep).map((c) => c.app))].sort();
-  const running = names((c) => c.state === 'running');
+  // One that is started again and again may run at this very moment, and for the next minute have no figures that are waited for.
+  const running = names((c) => c.state === 'running' && c.restarts === 0);
   // The page of the app to which most happened is the one with marks to see.
   const count = (app) => events.filter((event) => event.app === app).length;
   const eventful = [...running].sort((a, b) => count(b) - count(a))[0] ?? null;

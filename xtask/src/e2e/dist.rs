@@ -85,10 +85,17 @@ fn completions(top: &Path) -> Result<()> {
     }
     // Parsed is not yet right: let bash complete a word with it.
     let script = top.join("completions/masthead.bash");
-    let ask = "source \"$1\"; COMP_WORDS=(masthead serv); COMP_CWORD=1; _masthead masthead serv masthead; echo \"${COMPREPLY[*]}\"";
-    let completed = shell::output(Command::new("bash").args(["-c", ask, "bash"]).arg(&script))?;
-    if completed.trim() != "service" {
-        bail!("bash completes `masthead serv` to {completed:?}");
+    let ask = "source \"$1\"; COMP_WORDS=(masthead \"$2\"); COMP_CWORD=1; _masthead masthead \"$2\" masthead; echo \"${COMPREPLY[*]}\"";
+    for (begun, want) in [
+        ("servi", "service"),
+        ("serve", "server"),
+        ("serv", "server service"),
+    ] {
+        let mut bash = Command::new("bash");
+        let completed = shell::output(bash.args(["-c", ask, "bash"]).arg(&script).arg(begun))?;
+        if completed.trim() != want {
+            bail!("bash completes `masthead {begun}` to {completed:?}");
+        }
     }
     Ok(())
 }
