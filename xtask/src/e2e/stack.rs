@@ -8,11 +8,13 @@ pub(super) mod broken_off;
 mod hosts;
 pub(super) mod life;
 pub(super) mod migrate;
+mod nodes;
 pub(super) mod over_ssh;
 pub(super) mod parts;
 pub(super) mod reach;
 pub(super) mod refused;
 pub(super) mod remote;
+pub(super) mod swarm;
 pub(super) mod upgrade;
 mod world;
 
