@@ -12,6 +12,7 @@ use super::nodes::{self, Nodes, SWARM_PORTS, with_nodes};
 use super::reach::{Verdict, probe};
 use super::refused::signal;
 use super::{Outcome, step, wait};
+use crate::docker::IMAGE;
 use crate::docker::stack::name;
 use crate::shell;
 
@@ -31,6 +32,10 @@ type Step = (&'static str, fn(&mut Nodes) -> Result<()>);
 /// In this order; from the third on each begins with a stack that runs.
 const STEPS: &[Step] = &[
     ("no manager: refused, and nothing is touched", no_manager),
+    (
+        "what has our names and is not ours is refused, and stays",
+        foreign,
+    ),
     ("a setup that is cut off is finished by the next", cut_off),
     ("a manager alone is a node", alone),
     (
@@ -116,6 +121,32 @@ fn no_manager(nodes: &mut Nodes) -> Result<()> {
     Ok(())
 }
 
+fn foreign(nodes: &mut Nodes) -> Result<()> {
+    nodes.init()?;
+    let docker = |words: &[&str]| nodes.docker(words).map(drop);
+    docker(&["network", "create", "--driver", "overlay", OVERLAY])?;
+    nodes.rig().run("setup", SET_UP)?.expect(4, &[OVERLAY])?;
+    docker(&["network", "rm", OVERLAY])?;
+    let words = [
+        "service",
+        "create",
+        "--detach",
+        "--quiet",
+        "--no-resolve-image",
+        "--name=masthead-cadvisor",
+    ];
+    docker(&[&words[..], &["--replicas=0", IMAGE, "burn"]].concat())?;
+    nodes
+        .rig()
+        .run("setup", SET_UP)?
+        .expect(4, &["masthead-cadvisor"])?;
+    let left = nodes.ours()?;
+    if left.len() != 1 || nodes.rig().base().exists() {
+        bail!("something was made: {left:?}");
+    }
+    docker(&["service", "rm", "masthead-cadvisor"])
+}
+
 /// The points at which a setup is broken off, in the order of its steps.
 const POINTS: &[(&str, &str)] = &[
     ("secret", "KILL"),
@@ -125,7 +156,6 @@ const POINTS: &[(&str, &str)] = &[
 ];
 
 fn cut_off(nodes: &mut Nodes) -> Result<()> {
-    nodes.init()?;
     let mut broken_off = 0;
     for (point, word) in POINTS {
         // On a busy machine a signal may come when a step or two more are done.
@@ -176,9 +206,19 @@ fn alone(nodes: &mut Nodes) -> Result<()> {
     }
     rig.done("check", &[])?;
     rig.run("status", &[])?.expect(0, &["host-manager", "manager"])?;
-    let again = rig.run("setup", &["--pull", "never"])?;
-    again.expect(0, &[])?;
+    let before = task(nodes)?;
+    rig.done("restart", &["node-exporter"])?;
+    if before == task(nodes)? {
+        bail!("a restart makes a new task");
+    }
+    are_up(nodes, &["host-manager"])?;
+    rig.done("setup", &["--pull", "never"])?;
     is_settled(nodes)
+}
+
+/// The container of node_exporter on the manager.
+fn task(nodes: &Nodes) -> Result<String> {
+    nodes.docker(&["ps", "--quiet", "--filter", "name=masthead-node-exporter."])
 }
 
 fn listeners(nodes: &mut Nodes) -> Result<()> {
