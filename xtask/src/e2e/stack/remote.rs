@@ -23,14 +23,14 @@ const PLAIN: &str = "plain";
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Where commands are given, with the files of whoever gives them.
-struct Operator {
+pub(super) struct Operator {
     namespace: Child,
     folder: TempDir,
 }
 
 /// A remote host.
-struct Host {
-    rig: Rig,
+pub(super) struct Host {
+    pub(super) rig: Rig,
     /// Its address; ours is the one before it.
     address: String,
     /// Its interface on our side.
@@ -82,7 +82,10 @@ pub(in super::super) fn faults() -> Result<Outcome> {
     })
 }
 
-fn with_hosts(names: &[&str], case: impl FnOnce(&Operator, &mut [Host]) -> Result<()>) -> Result<Outcome> {
+pub(super) fn with_hosts(
+    names: &[&str],
+    case: impl FnOnce(&Operator, &mut [Host]) -> Result<()>,
+) -> Result<Outcome> {
     if let Err(why) = shell::obtain(&[SSHD], "openssh-server") {
         return Ok(Outcome::Missing(why));
     }
@@ -121,12 +124,12 @@ impl Operator {
         Ok(operator)
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub(super) fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// A program in the operator's network.
-    fn inside(&self, program: &str) -> Command {
+    pub(super) fn inside(&self, program: &str) -> Command {
         let mut command = Command::new("nsenter");
         command.arg(format!("--net=/proc/{}/ns/net", self.namespace.id()));
         command.arg(program);
@@ -134,7 +137,7 @@ impl Operator {
     }
 
     /// `masthead server add` of a host, with one of the operator's keys.
-    fn add(&self, host: &Host, key: &str, args: &[&str]) -> Result<Ran> {
+    pub(super) fn add(&self, host: &Host, key: &str, args: &[&str]) -> Result<Ran> {
         self.add_as(host, "root", key, args)
     }
 
@@ -143,12 +146,15 @@ impl Operator {
         let (key, base) = (self.file(key), host.rig.base());
         let socket = host.rig.docker.socket();
         let mut command = host.rig.command(&["server", "add", &host.name()?, &address]);
-        command.arg("--identity").arg(key).arg("--base-dir").arg(base);
+        command.arg("--identity").arg(key);
+        if !args.contains(&"--base-dir") {
+            command.arg("--base-dir").arg(base);
+        }
         command.arg("--docker-socket").arg(socket).args(args);
         ran(&mut command)
     }
 
-    fn forget(&self, host: &Host) -> Result<()> {
+    pub(super) fn forget(&self, host: &Host) -> Result<()> {
         ran(&mut host.rig.command(&["server", "remove", &host.name()?]))?.expect(0, &[])
     }
 }
@@ -199,18 +205,19 @@ impl Host {
         Ok(host)
     }
 
-    fn name(&self) -> Result<String> {
+    pub(super) fn name(&self) -> Result<String> {
         let over = self.rig.over.as_ref().context("no remote host")?;
         Ok(over.name.clone())
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub(super) fn file(&self, name: &str) -> PathBuf {
         self.rig.folder.path().join(name)
     }
 
     /// Settings, keys and users of its sshd.
     fn configure(&self, operator: &Operator) -> Result<()> {
         fs::create_dir_all("/run/sshd")?;
+        fs::create_dir_all(self.file("lib"))?;
         new_key(&self.file("host"))?;
         fs::copy(operator.file("user.pub"), self.file("authorized_keys"))?;
         let config = format!(
@@ -231,9 +238,10 @@ impl Host {
         Ok(())
     }
 
-    fn start(&mut self, operator: &Operator) -> Result<()> {
-        // Its users are seen by it alone.
-        let script = "mount --bind \"$1/passwd\" /etc/passwd && mount --bind \"$1/shadow\" /etc/shadow && exec \"$2\" -D -f \"$1/sshd_config\"";
+    pub(super) fn start(&mut self, operator: &Operator) -> Result<()> {
+        // Its users and its /var/lib are seen by it alone.
+        let script = "mount --bind \"$1/passwd\" /etc/passwd && mount --bind \"$1/shadow\" /etc/shadow && mount --bind \"$1/lib\" /var/lib \
+                      && exec \"$2\" -D -f \"$1/sshd_config\"";
         let sshd = self
             .rig
             .docker
@@ -249,7 +257,7 @@ impl Host {
     }
 
     /// Ends every connection; the daemon goes on listening.
-    fn cut(&self) -> Result<()> {
+    pub(super) fn cut(&self) -> Result<()> {
         let Some(sshd) = &self.sshd else { return Ok(()) };
         let parent = sshd.id().to_string();
         let children = Command::new("pgrep").args(["--parent", &parent]).output()?;
@@ -260,7 +268,7 @@ impl Host {
         Ok(())
     }
 
-    fn stop(&mut self) -> Result<()> {
+    pub(super) fn stop(&mut self) -> Result<()> {
         if let Some(mut sshd) = self.sshd.take() {
             let parent = sshd.id().to_string();
             let children = Command::new("pgrep").args(["--parent", &parent]).output()?;
@@ -285,7 +293,7 @@ impl Host {
         Ok(status.success())
     }
 
-    fn run(&self, name: &str, args: &[&str]) -> Result<Ran> {
+    pub(super) fn run(&self, name: &str, args: &[&str]) -> Result<Ran> {
         self.rig.run(name, args)
     }
 
@@ -347,7 +355,7 @@ fn keys(operator: &Operator, one: &mut Host, two: &mut Host) -> Result<()> {
         .expect(0, &["one", "two", "reached in", "none is set up yet"])
 }
 
-fn all(host: &Host, name: &str, args: &[&str]) -> Result<Ran> {
+pub(super) fn all(host: &Host, name: &str, args: &[&str]) -> Result<Ran> {
     ran(&mut host.rig.command(&[&[name, "--all"], args].concat()))
 }
 
