@@ -10,9 +10,8 @@ use serde_json::Value;
 
 use super::remote::{Host, Operator, all, with_hosts};
 use super::{Outcome, exchange, ran, wait};
-use crate::http;
 use crate::server::Server;
-use crate::shell;
+use crate::{http, shell, ui};
 
 /// Nobody else listens in the namespaces.
 const LISTEN: &str = "127.0.0.1:9090";
@@ -23,7 +22,9 @@ type Step = (&'static str, fn(&View, &mut Host, &mut Host) -> Result<()>);
 
 const STEPS: &[Step] = &[
     ("series of both in one store", both),
+    ("the page shows them side by side", page),
     ("one that is cut off is down since then, with a reason", cut_off),
+    ("the page says so", page_down),
     ("it comes back", back),
     (
         "a prometheus that is stopped is no server out of reach",
@@ -175,6 +176,46 @@ fn both(view: &View, one: &mut Host, two: &mut Host) -> Result<()> {
     let local = view.query("node_load1{server=\"\"}")?;
     if local.len() != 1 {
         bail!("this machine's own series have no label `server`: {local:?}");
+    }
+    Ok(())
+}
+
+fn page(view: &View, _: &mut Host, _: &mut Host) -> Result<()> {
+    browse(view, &["--up", "one,two"])
+}
+
+fn page_down(view: &View, _: &mut Host, _: &mut Host) -> Result<()> {
+    browse(view, &["--up", "one", "--down", "two"])
+}
+
+/// Looks at the page in Chromium, where there is one; it leaves its screenshots in `target/shots`.
+fn browse(view: &View, args: &[&str]) -> Result<()> {
+    let found = ui::require_node()
+        .and_then(|()| shell::obtain(&["chromium", "chromium-browser", "google-chrome"], "chromium"));
+    let chromium = match found {
+        Ok(path) => path,
+        Err(why) => {
+            println!("     SKIPPED the page: {why:#}");
+            return Ok(());
+        }
+    };
+    ui::install(&ui::dir())?;
+    let shots = shell::target_dir().join("shots");
+    fs::create_dir_all(&shots)?;
+    let mut node = view.operator.inside("node");
+    node.args([
+        "tests/servers.mjs",
+        "--url",
+        &format!("http://{LISTEN}"),
+        "--shots",
+    ])
+    .arg(shots)
+    .args(args)
+    .env("CHROMIUM", chromium)
+    .current_dir(ui::dir());
+    let run = ran(&mut node)?;
+    if run.code != Some(0) {
+        bail!("{}", run.text());
     }
     Ok(())
 }
