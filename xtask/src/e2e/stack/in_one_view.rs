@@ -30,6 +30,10 @@ const STEPS: &[Step] = &[
         "a prometheus that is stopped is no server out of reach",
         prometheus_stopped,
     ),
+    (
+        "its own page through a tunnel, over a connection that is cut",
+        own_page,
+    ),
     ("one that is removed ends", removed),
     ("a masthead in the place of a prometheus", embedded),
 ];
@@ -291,6 +295,43 @@ fn prometheus_stopped(view: &View, _: &mut Host, two: &mut Host) -> Result<()> {
         bail!("the reason is Prometheus', not the connection's: {server}");
     }
     two.run("start", &["prometheus"])?.expect(0, &[])?;
+    view.wait_state("two", "up")?;
+    Ok(())
+}
+
+fn own_page(view: &View, _: &mut Host, two: &mut Host) -> Result<()> {
+    let log = view.operator.file("ui.log");
+    let mut command = two.rig.command(&["ui", "--server", "two", "--show-password"]);
+    let mut ui = Server::spawn(&mut command, "", &log)?;
+    let mut said = String::new();
+    wait("it says where the page is", || {
+        said = fs::read_to_string(&log)?;
+        Ok(said.contains("until Ctrl-C"))
+    })?;
+    let address = said
+        .split_once("http://")
+        .and_then(|(_, rest)| rest.split_once('/'))
+        .map(|(address, _)| address.to_owned())
+        .with_context(|| format!("no address in {said}"))?;
+    let password = two.rig.password("prometheus")?;
+    if !said.contains(&password) {
+        bail!("the password is not said: {said}");
+    }
+    let ready = || {
+        let mut nc = view.operator.inside("busybox");
+        let answer = exchange(nc.arg("nc"), &address, "GET", "/-/ready", Some(&password), b"");
+        Ok(answer.is_ok_and(|answer| answer.status == 200))
+    };
+    wait("the page answers", ready)?;
+    two.cut()?;
+    wait("the page answers again at the same address", ready)?;
+    wait("that is said", || {
+        Ok(fs::read_to_string(&log)?.contains("connected again"))
+    })?;
+    let (_, status) = ui.stop("INT", SOON)?;
+    if !status.success() {
+        bail!("it ended with {status}");
+    }
     view.wait_state("two", "up")?;
     Ok(())
 }
