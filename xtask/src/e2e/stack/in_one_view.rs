@@ -36,6 +36,10 @@ const STEPS: &[Step] = &[
     ),
     ("one that is removed ends", removed),
     ("a masthead in the place of a prometheus", embedded),
+    (
+        "setup of an embedded one is refused where it cannot be",
+        not_embedded,
+    ),
 ];
 
 /// All of [`STEPS`].
@@ -343,6 +347,40 @@ fn removed(view: &View, _: &mut Host, two: &mut Host) -> Result<()> {
         Ok(view.query("{server=\"two\"}")?.is_empty())
     })?;
     undisturbed(view)
+}
+
+/// Nothing here has systemd; that it does its work there is for `tests/systemd-root.sh`.
+fn not_embedded(_: &View, one: &mut Host, two: &mut Host) -> Result<()> {
+    let flags = ["--runtime", "embedded"];
+    one.run("setup", &flags)?.expect(
+        1,
+        &["a stack of containers is set up", "masthead migrate embedded"],
+    )?;
+    two.run("setup", &flags)?.expect(
+        1,
+        &["systemd does not run", "nothing was changed", "up --data-dir"],
+    )?;
+    two.run("setup", &[&flags[..], &["--with", "grafana"]].concat())?
+        .expect(2, &["--runtime embedded takes"])?;
+    // Programs for another machine, and what is none.
+    let program = two.file("other");
+    let mut elf = b"\x7fELF".to_vec();
+    elf.resize(18, 0);
+    elf.extend(if cfg!(target_arch = "aarch64") {
+        [0x3e, 0]
+    } else {
+        [0xb7, 0]
+    });
+    for (bytes, word) in [
+        (elf.as_slice(), "--binary FILE"),
+        (b"#!/bin/sh\n", "no program for Linux"),
+    ] {
+        fs::write(&program, bytes)?;
+        let path = program.display().to_string();
+        two.run("setup", &[&flags[..], &["--binary", &path]].concat())?
+            .expect(1, &[word])?;
+    }
+    Ok(())
 }
 
 fn embedded(view: &View, _: &mut Host, two: &mut Host) -> Result<()> {
