@@ -5,6 +5,7 @@
 
 mod backup;
 pub(super) mod check;
+mod embedded;
 mod life;
 mod logs;
 mod migrate;

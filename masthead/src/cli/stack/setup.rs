@@ -1,10 +1,13 @@
 //! `masthead setup`: what is wanted from the flags, the plan, and its execution.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use serde_json::json;
 use stack::{Change, Component, Duration, NetworkName, Pull, Report, ServerName, Size};
 
-use super::{Common, EXIT_CODES, Manner, Outcome, component};
+use super::outcome::Usage;
+use super::{Common, EXIT_CODES, Manner, Outcome, component, embedded};
 
 #[derive(Debug, Args)]
 #[command(after_help = format!("Examples:
@@ -14,6 +17,7 @@ use super::{Common, EXIT_CODES, Manner, Outcome, component};
   masthead setup --without cadvisor
   masthead setup --server web-2                      on a registered server, over SSH
   masthead setup --all                               on all of them, side by side
+  masthead setup --runtime embedded --server web-2   this program as its service, instead of containers
   masthead setup --with alertmanager,grafana         and more; docs/upstream-stack.md says what each gives
   masthead setup                                     again: nothing to do, flags of earlier runs are kept
 
@@ -24,6 +28,12 @@ The stack's folder holds prometheus.yml (made by setup), conf.d/ and rules/ (you
 pub(in crate::cli) struct SetupArgs {
     #[command(flatten)]
     common: Common,
+    /// What watches: the real Prometheus in containers, or this program as a service of a registered server (with --server)
+    #[arg(long, value_enum, default_value_t = Runtime::Upstream)]
+    runtime: Runtime,
+    /// With --runtime embedded: the program to copy there, where this one is for another architecture
+    #[arg(long, value_name = "FILE")]
+    binary: Option<PathBuf>,
     /// Leave a component out: node-exporter, cadvisor, or one that was asked for
     #[arg(long, value_name = "COMPONENT", value_parser = component, value_delimiter = ',')]
     without: Vec<Component>,
@@ -64,6 +74,14 @@ pub(in crate::cli) struct SetupArgs {
     /// Print what would be done, and do nothing
     #[arg(long)]
     dry_run: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Runtime {
+    /// Containers of Prometheus and its exporters
+    Upstream,
+    /// Masthead itself
+    Embedded,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -122,7 +140,62 @@ impl SetupArgs {
     }
 }
 
+impl SetupArgs {
+    /// Flags to what `masthead service install` takes on the server.
+    fn embedded(&self) -> anyhow::Result<embedded::Wanted<'_>> {
+        let Some(server) = &self.common.server else {
+            return Err(Usage(
+                "--runtime embedded is for one registered server: name it with --server; on this machine `masthead service install` does it",
+            )
+            .into());
+        };
+        let change = self.change();
+        let others = self
+            .port
+            .iter()
+            .any(|(component, _)| *component != Component::Prometheus);
+        let limits = matches!(self.retention_size, Some(RetentionSize(None)));
+        embedded::refuse(
+            others
+                || limits
+                || !(change.with.is_empty() && change.without.is_empty())
+                || !(change.join.is_empty() && change.leave.is_empty())
+                || change.server.is_some()
+                || change.scrape_interval.is_some()
+                || self.common.base_dir.is_some(),
+        )?;
+        let mut options = Vec::new();
+        if let Some((_, port)) = self.port.first() {
+            options.push(format!("--listen=127.0.0.1:{port}"));
+        }
+        if let Some(time) = &self.retention_time {
+            options.push(format!("--retention-time={time}"));
+        }
+        if let Some(RetentionSize(Some(size))) = &self.retention_size {
+            options.push(format!("--retention-size={size}"));
+        }
+        if self.adopt {
+            options.push("--adopt".to_owned());
+        }
+        Ok(embedded::Wanted {
+            server,
+            binary: self.binary.as_deref(),
+            options,
+            accept_new_host_key: self.common.accept_new_host_key,
+            dry_run: self.dry_run,
+            json: self.common.json,
+        })
+    }
+}
+
 pub(super) fn run(args: &SetupArgs) -> anyhow::Result<()> {
+    match args.runtime {
+        Runtime::Embedded => return embedded::run(&args.embedded()?),
+        Runtime::Upstream if args.binary.is_some() => {
+            return Err(Usage("--binary goes with --runtime embedded").into());
+        }
+        Runtime::Upstream => {}
+    }
     let manner = Manner {
         pull: args.pull.into(),
         adopt: args.adopt,
