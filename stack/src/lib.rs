@@ -50,6 +50,7 @@ mod registry;
 pub mod secrets;
 mod server;
 mod settle;
+mod sightings;
 pub mod spec;
 mod stack;
 mod step;
@@ -71,6 +72,7 @@ pub use plan::Refusal;
 pub use prometheus::{Target, TargetHealth};
 pub use registry::{Registry, SERVERS_VARIABLE};
 pub use server::{Address, Server};
+pub use sightings::{Sighting, Sightings};
 pub use stack::{
     Access, BackupReport, ComponentStatus, Page, Planned, Report, RestoreReport, Stack, Stamp, Status,
     Upgrade, UpgradeReport, access_over, base_dir_over, default_base_dir, read_backup,
