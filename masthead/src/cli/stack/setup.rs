@@ -19,6 +19,7 @@ use super::{Common, EXIT_CODES, Manner, Outcome, component, embedded};
   masthead setup --all                               on all of them, side by side
   masthead setup --runtime embedded --server web-2   this program as its service, instead of containers
   masthead setup --with alertmanager,grafana         and more; docs/upstream-stack.md says what each gives
+  masthead setup --swarm                             on a manager: the exporters on every node; docs/swarm.md
   masthead setup                                     again: nothing to do, flags of earlier runs are kept
 
 Needs root: files of the stack belong to the users that its containers run as. The engine is that of DOCKER_HOST (unix:///PATH), else Docker's.
@@ -50,6 +51,18 @@ pub(in crate::cli) struct SetupArgs {
     /// Have it leave one that it joined
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     without_network: Vec<NetworkName>,
+    /// Have node_exporter and cAdvisor on every node of the swarm that this engine manages, nodes that join later too
+    #[arg(long, conflicts_with = "without_swarm")]
+    swarm: bool,
+    /// Have them on this host alone again
+    #[arg(long, conflicts_with = "swarm_encrypt")]
+    without_swarm: bool,
+    /// Encrypt what crosses between the nodes (IPsec; their firewalls have to let ESP through)
+    #[arg(long, conflicts_with = "without_swarm_encrypt")]
+    swarm_encrypt: bool,
+    /// Do not encrypt it any more
+    #[arg(long)]
+    without_swarm_encrypt: bool,
     /// How long samples are kept, such as 30d [default: 15d]
     #[arg(long, value_name = "DURATION")]
     retention_time: Option<Duration>,
@@ -124,6 +137,11 @@ fn port(text: &str) -> Result<(Component, u16), String> {
     Ok((component, port))
 }
 
+/// What two flags say that turn one thing on and off.
+fn on_or_off(on: bool, off: bool) -> Option<bool> {
+    (on || off).then_some(on)
+}
+
 impl SetupArgs {
     fn change(&self) -> Change {
         Change {
@@ -131,6 +149,8 @@ impl SetupArgs {
             with: self.with.iter().copied().collect(),
             join: self.network.iter().cloned().collect(),
             leave: self.without_network.iter().cloned().collect(),
+            swarm: on_or_off(self.swarm, self.without_swarm),
+            swarm_encrypt: on_or_off(self.swarm_encrypt, self.without_swarm_encrypt),
             ports: self.port.iter().copied().collect(),
             retention_time: self.retention_time.clone(),
             retention_size: self.retention_size.clone().map(|RetentionSize(size)| size),
@@ -160,6 +180,8 @@ impl SetupArgs {
                 || limits
                 || !(change.with.is_empty() && change.without.is_empty())
                 || !(change.join.is_empty() && change.leave.is_empty())
+                || change.swarm.is_some()
+                || change.swarm_encrypt.is_some()
                 || change.server.is_some()
                 || change.scrape_interval.is_some()
                 || self.common.base_dir.is_some(),
