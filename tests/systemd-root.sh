@@ -22,7 +22,7 @@ command -v debootstrap >/dev/null || die "debootstrap is missing: apt-get instal
 if [ ! -e "$ROOT/usr/bin/systemctl" ] && [ ! -e "$ROOT/bin/systemctl" ]; then
     rm -rf "$ROOT" "$ROOT.new"
     mkdir -p "$FOLDER"
-    debootstrap --variant=minbase --include=systemd-sysv,dbus "$SUITE" "$ROOT.new" "$MIRROR" >"$FOLDER/$SUITE.log" 2>&1 ||
+    debootstrap --variant=minbase --include=systemd-sysv,dbus,openssh-server,openssh-client "$SUITE" "$ROOT.new" "$MIRROR" >"$FOLDER/$SUITE.log" 2>&1 ||
         die "debootstrap $SUITE failed, see $FOLDER/$SUITE.log"
     rm -rf "$ROOT.new"/var/cache/apt/archives/*.deb
     mv "$ROOT.new" "$ROOT"

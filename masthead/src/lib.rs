@@ -1,7 +1,8 @@
 //! Masthead: the async shell around the core crates.
 //!
 //! `cli` reads the command line, `app` wires a running process together, `api` and `web` serve it, `config`
-//! reads `masthead.yml`, `scrape` and `remote_write` bring samples in, `live` reads every second while somebody looks, `service` makes a unit of systemd. The only clock is [`clock`].
+//! reads `masthead.yml`, `scrape` and `remote_write` bring samples in, `live` reads every second while somebody looks,
+//! `servers` brings in what registered servers measure, over SSH, `service` makes a unit of systemd. The only clock is [`clock`].
 
 pub mod api;
 pub mod app;
@@ -17,6 +18,7 @@ pub mod live;
 pub mod migrate;
 pub mod remote_write;
 pub mod scrape;
+pub mod servers;
 pub mod service;
 pub mod web;
 pub mod web_config;

@@ -123,6 +123,7 @@ impl Server {
                 CancellationToken::new(),
             )),
             containers: Some(Arc::new(containers())),
+            servers: Arc::default(),
             about: About {
                 start_ms: 0,
                 hostname: "web1".to_owned(),

@@ -105,6 +105,16 @@ impl Site<'_> {
             Step::RestartContainer { name } => engine.restart(name).await,
             Step::UnpauseContainer { name } => engine.unpause(name).await,
             Step::Reload { component } => self.reload(*component).await,
+            Step::CreateOverlay(overlay) => engine.create_overlay(overlay).await,
+            Step::RemoveOverlay { name } => {
+                let leaving = Component::ALL.map(Component::container);
+                engine.remove_overlay(name, &leaving).await
+            }
+            Step::CreateSecret(secret) => engine.create_secret(secret).await,
+            Step::RemoveSecret { name } => engine.remove_secret(name).await,
+            Step::CreateService(service) => engine.create_service(service).await,
+            Step::UpdateService(service) => engine.update_service(service).await,
+            Step::RemoveService { name, .. } => engine.remove_service(name).await,
             Step::Connect { container, network } => engine.join(container, network).await,
         }
     }

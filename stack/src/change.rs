@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::options::Swarm;
 use crate::value::{Duration, NetworkName, Size};
 use crate::{Component, Options, ServerName, StackError};
 
@@ -16,6 +17,10 @@ pub struct Change {
     pub join: BTreeSet<NetworkName>,
     /// Networks that it leaves.
     pub leave: BTreeSet<NetworkName>,
+    /// Have the exporters on every node of the swarm, or not.
+    pub swarm: Option<bool>,
+    /// Encrypt what crosses between nodes, or not.
+    pub swarm_encrypt: Option<bool>,
     /// Ports, by component.
     pub ports: BTreeMap<Component, u16>,
     /// How long samples are kept.
@@ -58,6 +63,7 @@ impl Change {
             )));
         }
         options.networks = &(&options.networks | &self.join) - &self.leave;
+        options.swarm = self.swarm_over(&options)?;
         for (component, port) in &self.ports {
             match *port {
                 0 => {
@@ -83,6 +89,32 @@ impl Change {
             options.server = server.clone();
         }
         Ok(options)
+    }
+
+    fn swarm_over(&self, kept: &Options) -> Result<Option<Swarm>, StackError> {
+        let swarm = match self.swarm {
+            Some(true) => Some(kept.swarm.unwrap_or_default()),
+            Some(false) => None,
+            None => kept.swarm,
+        };
+        let swarm = match (swarm, self.swarm_encrypt) {
+            (None, Some(true)) => {
+                return Err(StackError::Invalid(
+                    "--swarm-encrypt is about what crosses between the nodes of a swarm; say --swarm too"
+                        .to_owned(),
+                ));
+            }
+            (Some(_), Some(encrypt)) => Some(Swarm { encrypt }),
+            (swarm, _) => swarm,
+        };
+        match swarm {
+            Some(_) if self.without.contains(&Component::Discovery) => Err(StackError::Invalid(
+                "--swarm needs discovery: Prometheus asks the swarm through it where the exporters are; say --without-swarm, or leave \
+                 discovery in"
+                    .to_owned(),
+            )),
+            swarm => Ok(swarm),
+        }
     }
 }
 
@@ -114,6 +146,8 @@ mod tests {
             without: [Component::NodeExporter, Component::Pushgateway].into(),
             join: ["blog_default".parse().expect("a network")].into(),
             leave: ["shop_default".parse().expect("a network")].into(),
+            swarm: Some(true),
+            swarm_encrypt: None,
             ports: [(Component::Prometheus, 9090), (Component::Cadvisor, 8081)].into(),
             retention_time: Some("30d".parse().expect("a duration")),
             retention_size: Some(None),
@@ -128,6 +162,7 @@ mod tests {
             options.networks,
             ["blog_default".parse().expect("a network")].into()
         );
+        assert_eq!(options.swarm, Some(Swarm { encrypt: false }));
         assert_eq!(options.port(Component::Prometheus), 9090);
         assert_eq!(options.retention_time.to_string(), "30d");
         assert_eq!(options.retention_size, None);
@@ -135,6 +170,30 @@ mod tests {
         assert_eq!(options.server.to_string(), "db1");
         // Said again, it changes nothing more.
         assert_eq!(change.over(options.clone()).expect("options"), options);
+    }
+
+    #[test]
+    fn a_swarm_is_kept_encrypted_and_left() {
+        let change = |swarm, swarm_encrypt| Change {
+            swarm,
+            swarm_encrypt,
+            ..Change::default()
+        };
+        let mut options = kept();
+        for (change, want) in [
+            (change(Some(true), Some(true)), Some(Swarm { encrypt: true })),
+            (change(Some(true), None), Some(Swarm { encrypt: true })),
+            (change(None, Some(false)), Some(Swarm { encrypt: false })),
+            (change(Some(false), None), None),
+            (change(None, Some(false)), None),
+        ] {
+            options = change.over(options).expect("options");
+            assert_eq!(options.swarm, want);
+            assert_eq!(options.has(Component::Discovery), want.is_some());
+            assert_eq!(options.is_service(Component::NodeExporter), want.is_some());
+            // It was left out.
+            assert!(!options.is_service(Component::Cadvisor));
+        }
     }
 
     #[test]
@@ -162,6 +221,21 @@ mod tests {
                     ..Change::default()
                 },
                 "both in --network",
+            ),
+            (
+                Change {
+                    swarm_encrypt: Some(true),
+                    ..Change::default()
+                },
+                "say --swarm too",
+            ),
+            (
+                Change {
+                    swarm: Some(true),
+                    without: [Component::Discovery].into(),
+                    ..Change::default()
+                },
+                "--swarm needs discovery",
             ),
             (
                 Change {

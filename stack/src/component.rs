@@ -157,6 +157,12 @@ impl Component {
         self != Self::Discovery
     }
 
+    /// Does it tell of the machine that it runs on, so that a swarm wants it on every node?
+    #[must_use]
+    pub fn is_of_every_node(self) -> bool {
+        matches!(self, Self::NodeExporter | Self::Cadvisor)
+    }
+
     /// Does Prometheus scrape it, as a job of its name?
     #[must_use]
     pub fn is_scraped(self) -> bool {

@@ -17,6 +17,8 @@ pub const LABEL_COMPONENT: &str = "masthead.component";
 pub const LABEL_SPEC: &str = "masthead.spec";
 /// The base directory that a container or network belongs to.
 pub const LABEL_BASE_DIR: &str = "masthead.base-dir";
+/// The id of the node whose stack it is, on what a whole swarm knows.
+pub const LABEL_NODE: &str = "masthead.node";
 
 /// All of it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -29,6 +31,90 @@ pub struct Desired {
     pub files: Vec<FileSpec>,
     /// Containers in the order in which they are started.
     pub containers: Vec<ContainerSpec>,
+    /// What runs on every node of a swarm.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub swarm: Option<SwarmSpec>,
+}
+
+/// What a swarm has of a stack.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SwarmSpec {
+    /// The network between Prometheus and the services.
+    pub overlay: OverlaySpec,
+    /// Files that the services read.
+    pub secrets: Vec<SecretSpec>,
+    /// In the order in which they are made.
+    pub services: Vec<ServiceSpec>,
+}
+
+/// An overlay network that containers may join.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OverlaySpec {
+    /// Such as `masthead-swarm`.
+    pub name: String,
+    /// What crosses between nodes is encrypted (IPsec).
+    pub encrypted: bool,
+    /// Sorted by name.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// A secret of a swarm. It cannot be changed: its name goes with its content.
+#[derive(Clone, PartialEq, Eq, Serialize)]
+pub struct SecretSpec {
+    /// With the beginning of the SHA-256 of its content.
+    pub name: String,
+    /// The bytes: a password's hash.
+    #[serde(skip)]
+    pub content: Vec<u8>,
+    /// Sorted by name.
+    pub labels: BTreeMap<String, String>,
+}
+
+impl std::fmt::Debug for SecretSpec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SecretSpec")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A secret as a file in a container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SecretMount {
+    /// The secret's name.
+    pub name: String,
+    /// In the container.
+    pub target: PathBuf,
+    /// Owner and mode there.
+    pub access: Access,
+}
+
+/// A service with a container on every node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ServiceSpec {
+    /// The containers. Of the attachments, [`Attachment::Host`] and [`Attachment::Only`] are possible; devices, the host's process
+    /// namespace and published ports are not.
+    pub container: ContainerSpec,
+    /// Words in the place of the image's entrypoint; none leave it.
+    pub entrypoint: Vec<String>,
+    /// Files that it reads.
+    pub secrets: Vec<SecretMount>,
+    /// The signal that ends it, where that is not SIGTERM.
+    pub stop_signal: Option<String>,
+}
+
+impl ServiceSpec {
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.container.name
+    }
+
+    /// SHA-256 over all of it, 64 hexadecimal digits: a service with another one has to be updated.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        fingerprint(self)
+    }
 }
 
 /// A bridge network.
@@ -264,11 +350,15 @@ impl ContainerSpec {
     /// Never: the value holds nothing that JSON cannot.
     #[must_use]
     pub fn fingerprint(&self) -> String {
-        // A map with string keys, numbers and text: there is no error to be had.
-        let json = serde_json::to_vec(self).unwrap_or_default();
-        Sha256::digest(&json)
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        fingerprint(self)
     }
+}
+
+fn fingerprint(spec: &impl Serialize) -> String {
+    // A map with string keys, numbers and text: there is no error to be had.
+    let json = serde_json::to_vec(spec).unwrap_or_default();
+    Sha256::digest(&json)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }

@@ -193,6 +193,16 @@ pub enum StackError {
         /// The last lines of its log.
         log: Vec<String>,
     },
+    /// A service does not run on a node.
+    #[error("service {service} on node {node} {what}")]
+    Service {
+        /// Its name.
+        service: String,
+        /// The node's name.
+        node: String,
+        /// What is wrong with it, and what to do.
+        what: String,
+    },
     /// Targets did not come up.
     #[error("Prometheus runs, but {}", texts.join("; "))]
     TargetsDown {
@@ -260,6 +270,7 @@ impl StackError {
             | Self::Registry { .. }
             | Self::NotSetUp { .. }
             | Self::Container { .. }
+            | Self::Service { .. }
             | Self::TargetsDown { .. }
             | Self::Archive { .. }
             | Self::Program { .. }

@@ -57,6 +57,8 @@ pub struct Facts {
     pub containerd_socket: Option<PathBuf>,
     /// The engine is a manager of a swarm: it knows of the services of all nodes.
     pub is_swarm_manager: bool,
+    /// Its id in the swarm; empty where there is none.
+    pub node_id: String,
     /// The mount of `/` is shared or a slave: the engine refuses `rslave` mounts of it otherwise.
     pub root_is_shared: bool,
     /// `/dev/kmsg` is there.

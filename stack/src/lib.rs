@@ -38,6 +38,7 @@ mod error;
 mod event;
 mod facts;
 mod link;
+mod nodes;
 mod observe;
 mod observed;
 mod options;
@@ -50,6 +51,7 @@ mod registry;
 pub mod secrets;
 mod server;
 mod settle;
+mod sightings;
 pub mod spec;
 mod stack;
 mod step;
@@ -65,12 +67,17 @@ pub use error::{ErrorKind, StackError};
 pub use event::{Event, OnEvent};
 pub use facts::{Facts, Range, Secret};
 pub use link::{HostKeys, Link, LinkChild, LinkOutput};
-pub use observed::{Observed, ObservedContainer, ObservedEntry, ObservedNetwork, State};
-pub use options::{DEFAULT_RETENTION_TIME, DEFAULT_SCRAPE_INTERVAL, Options, Pull, Run, port_of};
+pub use nodes::{ExporterStatus, NodeStatus};
+pub use observed::{
+    Observed, ObservedContainer, ObservedEntry, ObservedNetwork, ObservedOverlay, ObservedService,
+    ObservedSwarm, Owner, State,
+};
+pub use options::{DEFAULT_RETENTION_TIME, DEFAULT_SCRAPE_INTERVAL, Options, Pull, Run, Swarm, port_of};
 pub use plan::Refusal;
 pub use prometheus::{Target, TargetHealth};
 pub use registry::{Registry, SERVERS_VARIABLE};
 pub use server::{Address, Server};
+pub use sightings::{Sighting, Sightings};
 pub use stack::{
     Access, BackupReport, ComponentStatus, Page, Planned, Report, RestoreReport, Stack, Stamp, Status,
     Upgrade, UpgradeReport, access_over, base_dir_over, default_base_dir, read_backup,

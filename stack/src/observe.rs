@@ -7,8 +7,8 @@ use crate::desired::{LABEL_BASE_DIR, LABEL_SPEC, LABEL_STACK};
 use crate::engine::{Engine, ImageStore, Inspected};
 use crate::place::Place;
 use crate::{
-    Component, Facts, Observed, ObservedContainer, ObservedEntry, Options, Range, Secret, StackError, range,
-    secrets, spec,
+    Component, Facts, Observed, ObservedContainer, ObservedEntry, ObservedSwarm, Options, Range, Secret,
+    StackError, range, secrets, spec,
 };
 
 /// Networks of platforms that Prometheus joins where they are.
@@ -41,7 +41,16 @@ pub(crate) async fn observe(engine: &Engine, place: &Place, base_dir: &Path) -> 
             networks.insert(name.to_owned(), network);
         }
     }
+    // A swarm that has lost its managers is in nobody's way who does not want one.
+    let swarm = match engine.swarm(&base_dir.to_string_lossy(), &ours).await {
+        Err(error @ StackError::Engine { .. }) => ObservedSwarm {
+            fault: Some(error.to_string()),
+            ..ObservedSwarm::default()
+        },
+        seen => seen?,
+    };
     Ok(Observed {
+        swarm,
         networks,
         base_dir_is_foreign: is_foreign(place, base_dir).await?,
         entries,
@@ -190,6 +199,7 @@ pub(crate) async fn facts(
         docker_root: about.root.clone(),
         docker_socket: engine.socket().to_owned(),
         is_swarm_manager: about.is_swarm_manager,
+        node_id: about.node_id.clone(),
         containerd_socket: containerd_socket(place, &about.image_store).await,
         root_is_shared: place.root_is_shared().await,
         has_kmsg: place.exists(Path::new("/dev/kmsg")).await,

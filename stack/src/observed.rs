@@ -19,6 +19,63 @@ pub struct Observed {
     pub containers: BTreeMap<String, ObservedContainer>,
     /// Which of the pinned images, and of those that containers were made from, the engine has.
     pub images: BTreeSet<String>,
+    /// What the swarm has of our names; nothing where the engine manages none.
+    pub swarm: ObservedSwarm,
+}
+
+/// What a swarm has of our names, and all that carries our label for this base directory.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ObservedSwarm {
+    /// Why it could not be looked at, where the engine says that it manages one.
+    pub fault: Option<String>,
+    /// The network of our name.
+    pub overlay: Option<ObservedOverlay>,
+    /// By name.
+    pub secrets: BTreeMap<String, Owner>,
+    /// By name.
+    pub services: BTreeMap<String, ObservedService>,
+}
+
+/// Whose something is that a whole swarm knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Owner {
+    /// This stack's.
+    This,
+    /// That of the stack of another base directory, or on another node.
+    Other {
+        /// The id of its node.
+        node: String,
+        /// Its base directory there.
+        base_dir: String,
+    },
+    /// It carries no label of ours.
+    Stranger,
+}
+
+/// An overlay network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObservedOverlay {
+    /// Whose it is.
+    pub owner: Owner,
+    /// It is an overlay, and containers may join it.
+    pub attachable: bool,
+    /// It is encrypted between nodes.
+    pub encrypted: bool,
+    /// Names of containers of this node in it that are not ours.
+    pub guests: Vec<String>,
+}
+
+/// A service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObservedService {
+    /// Whose it is.
+    pub owner: Owner,
+    /// The image of its containers.
+    pub image: String,
+    /// Value of the fingerprint's label; empty when it has none.
+    pub fingerprint: String,
+    /// It was stopped on purpose: no node runs it.
+    pub is_stopped: bool,
 }
 
 /// A network of our name.

@@ -41,6 +41,9 @@ pub struct Options {
     /// Networks of applications that Prometheus joins, besides the platform's; not written where there are none.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub networks: BTreeSet<NetworkName>,
+    /// node_exporter and cAdvisor run on every node of the swarm; not written where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub swarm: Option<Swarm>,
     /// A duration in Prometheus' form, such as `15d`.
     pub retention_time: Duration,
     /// A size in Prometheus' form, such as `5GB`; `None` sets none.
@@ -52,6 +55,15 @@ pub struct Options {
     pub server: ServerName,
 }
 
+/// How the nodes of a swarm are watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Swarm {
+    /// Scrapes are encrypted between nodes.
+    #[serde(default)]
+    pub encrypt: bool,
+}
+
 impl Options {
     /// All defaults, for a server of this name.
     #[must_use]
@@ -61,6 +73,7 @@ impl Options {
             with: BTreeSet::new(),
             ports: BTreeMap::new(),
             networks: BTreeSet::new(),
+            swarm: None,
             retention_time: Duration::from_days(15),
             retention_size: None,
             scrape_interval: Duration::from_secs(15),
@@ -81,8 +94,26 @@ impl Options {
         match component.need() {
             Need::Required => true,
             Need::Default => !self.without.contains(&component),
+            // Prometheus asks the swarm through it where the exporters are.
+            Need::Optional if component == Component::Discovery && self.swarm.is_some() => true,
             Need::Optional => self.with.contains(&component),
         }
+    }
+
+    /// Is it wanted as a service with a container on every node, instead of one container here?
+    #[must_use]
+    pub fn is_service(&self, component: Component) -> bool {
+        self.swarm.is_some() && component.is_of_every_node() && self.has(component)
+    }
+
+    /// The components that are wanted as one container here, in the order in which they are started.
+    pub fn containers(&self) -> impl Iterator<Item = Component> + '_ {
+        self.components().filter(|component| !self.is_service(*component))
+    }
+
+    /// The components that are wanted on every node.
+    pub fn services(&self) -> impl Iterator<Item = Component> + '_ {
+        self.components().filter(|component| self.is_service(*component))
     }
 
     /// Wants it from now on.

@@ -1,8 +1,9 @@
 //! From what should be there and what is there to the steps between the two. Pure.
 //!
 //! ```text
-//! setup:    images -> folders -> files -> unwanted containers -> networks -> containers -> reloads, restarts -> unwanted networks, files
-//! removal:  containers -> networks -> files -> folders -> the mark of the base directory -> the base directory
+//! setup:    images -> folders -> files -> unwanted containers -> networks -> secrets, overlay, services -> containers -> reloads, restarts
+//!           -> unwanted networks, services, overlay, secrets, files
+//! removal:  containers -> services, overlay, secrets -> networks -> files -> folders -> the mark of the base directory -> the base directory
 //! ```
 //!
 //! Images come first: when one cannot be had, nothing has changed. A container is replaced only when its own specification or its
@@ -15,6 +16,7 @@
 
 mod pending;
 mod refusal;
+mod swarm;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -68,6 +70,7 @@ pub fn plan(desired: &Desired, observed: &Observed, run: &Run) -> Result<Vec<Ste
         steps.extend(replaced);
         steps.extend(network_steps(desired, observed, &anew));
     }
+    steps.extend(swarm::before(desired, &observed.swarm, &anew));
     for (spec, fate) in &fates {
         if anew.is_empty() {
             steps.extend(fate.removal(spec, observed));
@@ -85,6 +88,7 @@ pub fn plan(desired: &Desired, observed: &Observed, run: &Run) -> Result<Vec<Ste
         });
     }
     steps.extend(unwanted_networks(desired, observed, run));
+    steps.extend(swarm::after(desired, &observed.swarm));
     // Last: until then a container may still need them.
     steps.extend(unwanted_files.into_iter().map(|path| Step::RemoveFile { path }));
     Ok(steps)
@@ -118,6 +122,7 @@ pub fn removal(observed: &Observed, base_dir: &Path, purge_data: bool) -> Vec<St
         .into_iter()
         .map(|name| remove(name, "the stack is removed", true))
         .collect();
+    steps.extend(swarm::removal(&observed.swarm));
     let others = observed
         .containers
         .values()

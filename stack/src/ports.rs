@@ -67,7 +67,8 @@ impl fmt::Display for Taken {
 pub fn wanted(options: &Options, facts: &Facts) -> Vec<Wanted> {
     options
         .components()
-        .filter(|component| component.is_on_host())
+        // A service listens on each node, where the engine here does not see who does.
+        .filter(|component| component.is_on_host() && !options.is_service(*component))
         .map(|component| Wanted {
             component,
             address: SocketAddrV4::new(

@@ -46,8 +46,13 @@ impl Registry {
         }
         let config = named("XDG_CONFIG_HOME")
             .map(PathBuf::from)
-            .or_else(|| named("HOME").map(|home| PathBuf::from(home).join(".config")));
-        config.unwrap_or_default().join("masthead/servers.json")
+            // By its own rules, one that is not absolute does not count.
+            .filter(|folder| folder.is_absolute())
+            .or_else(|| std::env::home_dir().map(|home| home.join(".config")));
+        // Not what lies under the folder that one happens to be in.
+        config
+            .unwrap_or(PathBuf::from("/etc"))
+            .join("masthead/servers.json")
     }
 
     /// Reads a file; one that is not there has no servers.
@@ -75,6 +80,9 @@ impl Registry {
                 "it is of version {}, and this Masthead knows version {VERSION}: use the Masthead that wrote it",
                 kept.version
             )));
+        }
+        for server in &kept.servers {
+            fit(server).map_err(&damaged)?;
         }
         registry.servers = kept.servers;
         if let Some(name) = registry.duplicate() {
@@ -122,8 +130,9 @@ impl Registry {
     /// Adds a server, and writes the file.
     ///
     /// # Errors
-    /// There is one of this name already, or the file cannot be written.
+    /// There is one of this name already, a part of it cannot be right, or the file cannot be written.
     pub fn add(path: &Path, server: Server) -> Result<(), StackError> {
+        fit(&server).map_err(StackError::Invalid)?;
         Self::change(path, |servers| {
             if let Some(known) = servers.iter().find(|known| known.name == server.name) {
                 return Err(StackError::Invalid(format!(
@@ -153,6 +162,8 @@ impl Registry {
         path: &Path,
         change: impl FnOnce(&mut Vec<Server>) -> Result<(), StackError>,
     ) -> Result<(), StackError> {
+        // A link to where the user keeps such files stays one.
+        let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let failed = |error: io::Error| StackError::file("writing the servers in", path, error);
         let folder = path.parent().unwrap_or(Path::new("/"));
         fs::create_dir_all(folder).map_err(failed)?;
@@ -204,6 +215,31 @@ impl Registry {
             is_again.then_some(&server.name)
         })
     }
+}
+
+/// What a name or a path must be, so that it can be typed and means the same from every folder.
+fn fit(server: &Server) -> Result<(), String> {
+    let name = server.name.to_string();
+    if name.starts_with('-') || name.contains(|c: char| c.is_whitespace() || c == '/') {
+        return Err(format!(
+            "{name:?} is no name for a server: it is typed after --server, so it has no blanks and no /, and does not begin with -; \
+             write it as web-1 or db.example.org"
+        ));
+    }
+    for (what, path) in [
+        ("key", &server.identity),
+        ("base directory", &server.base_dir),
+        ("Docker socket", &server.docker_socket),
+    ] {
+        let Some(path) = path else { continue };
+        if !path.is_absolute() {
+            return Err(format!(
+                "the {what} of server {name}, {}, has to be a whole path, such as /srv/masthead",
+                path.display()
+            ));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -267,6 +303,14 @@ mod tests {
                 "{\"version\":1,\"servers\":[{\"name\":\"a\",\"address\":\"h\"},{\"name\":\"a\",\"address\":\"i\"}]}",
                 "two servers of the name a",
             ),
+            (
+                "{\"version\":1,\"servers\":[{\"name\":\"a b\",\"address\":\"h\"}]}",
+                "no blanks",
+            ),
+            (
+                "{\"version\":1,\"servers\":[{\"name\":\"a\",\"address\":\"h\",\"base-dir\":\"b\"}]}",
+                "a whole path",
+            ),
         ] {
             fs::write(&path, text).expect("written");
             let error = Registry::load(&path).expect_err(words).to_string();
@@ -274,6 +318,37 @@ mod tests {
             Registry::add(&path, server("b", "b")).expect_err("not over it");
             assert_eq!(fs::read_to_string(&path).expect("read"), text);
         }
+    }
+
+    #[test]
+    fn what_cannot_be_typed_or_means_something_else_elsewhere_is_not_added() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("servers.json");
+        for name in ["-x", "a b", "a\u{2003}b", "../a"] {
+            let error = Registry::add(&path, server(name, "h"))
+                .expect_err(name)
+                .to_string();
+            assert!(error.contains("--server"), "{error}");
+        }
+        let mut relative = server("a", "h");
+        relative.docker_socket = Some("docker.sock".into());
+        let error = Registry::add(&path, relative).expect_err("relative").to_string();
+        assert!(error.contains("Docker socket of server a"), "{error}");
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_link_to_the_file_stays_a_link() {
+        let folder = tempfile::tempdir().expect("folder");
+        let (kept, link) = (
+            folder.path().join("kept.json"),
+            folder.path().join("servers.json"),
+        );
+        Registry::add(&kept, server("a", "h")).expect("added");
+        std::os::unix::fs::symlink(&kept, &link).expect("linked");
+        Registry::add(&link, server("b", "h")).expect("added");
+        assert!(link.is_symlink());
+        assert_eq!(Registry::load(&kept).expect("read").servers().len(), 2);
     }
 
     #[test]

@@ -134,18 +134,36 @@ async fn bad(engine: &Engine, component: Component, what: &str) -> StackError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Wanted {
     component: Component,
-    /// `host:port`.
-    address: String,
+    at: At,
+}
+
+/// What a target is known by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum At {
+    /// `host:port` in its URL.
+    Address(String),
+    /// Its label `instance`: the address is known only to whoever found it.
+    Instance(String),
+}
+
+impl Wanted {
+    /// An exporter of a swarm's node.
+    pub(crate) fn of_node(component: Component, hostname: &str) -> Self {
+        Self {
+            component,
+            at: At::Instance(format!("{hostname}:{}", component.port())),
+        }
+    }
 }
 
 /// The targets that the configuration has for these options.
 pub(crate) fn wanted(options: &Options, gateway: Ipv4Addr) -> Vec<Wanted> {
     options
-        .components()
+        .containers()
         .filter(|component| component.is_scraped())
         .map(|component| Wanted {
             component,
-            address: spec::scrape_address(component, options, gateway),
+            at: At::Address(spec::scrape_address(component, options, gateway)),
         })
         .collect()
 }
@@ -188,7 +206,7 @@ pub(crate) async fn targets(
     let down: Vec<Target> = wanted
         .iter()
         .filter_map(|wanted| match target_of(wanted, &last) {
-            None => Some(absent(wanted.component)),
+            None => Some(wanted.absent()),
             Some(target) => (target.health == TargetHealth::Down).then(|| target.clone()),
         })
         .collect();
@@ -199,6 +217,19 @@ pub(crate) async fn targets(
         .into_iter()
         .filter(|target| target.health != TargetHealth::Up)
         .collect())
+}
+
+impl Wanted {
+    fn absent(&self) -> Target {
+        let target = absent(self.component);
+        match &self.at {
+            At::Address(_) => target,
+            At::Instance(instance) => Target {
+                instance: instance.clone(),
+                ..target
+            },
+        }
+    }
 }
 
 /// Is it up, by a scrape later than those before?
@@ -213,10 +244,14 @@ fn is_up(wanted: &Wanted, targets: &[Target], before: &[Target]) -> bool {
 /// The target that the configuration has, at its very address: after a reload the one of the former configuration is listed for some
 /// seconds more.
 fn target_of<'a>(wanted: &Wanted, targets: &'a [Target]) -> Option<&'a Target> {
-    let authority = format!("//{}/", wanted.address);
-    targets
+    let is_it = |target: &&Target| match &wanted.at {
+        At::Address(address) => target.url.contains(&format!("//{address}/")),
+        At::Instance(instance) => target.instance == *instance,
+    };
+    let mut of_job = targets
         .iter()
-        .find(|target| target.job == wanted.component.name() && target.url.contains(&authority))
+        .filter(|target| target.job == wanted.component.name());
+    of_job.find(is_it)
 }
 
 /// The components of which Prometheus has no target.

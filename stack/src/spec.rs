@@ -31,18 +31,22 @@
 //!   grafana-data/         0750 472      /var/lib/grafana
 //! ```
 //!
+//! with a swarm the files of node_exporter and cAdvisor are secrets of the swarm too, for their containers on all nodes.
+//!
 //! No password is in a command, an environment variable or a label: `docker inspect` shows none.
 
 mod apps;
 mod config;
 mod containers;
 mod files;
+mod nodes;
+mod swarm;
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
-use crate::desired::{Desired, LABEL_BASE_DIR, LABEL_STACK, NetworkSpec};
+use crate::desired::{Desired, LABEL_BASE_DIR, LABEL_NODE, LABEL_STACK, NetworkSpec};
 use crate::{Component, Facts, Options, Reach, ValueError};
 
 pub(crate) use files::{data_folders_of, is_as_made, kind_of, known_files, known_folders};
@@ -62,6 +66,12 @@ pub const DISCOVERY_NETWORK: &str = "masthead-discovery";
 pub const DISCOVERY_BRIDGE: &str = "masthead1";
 /// All networks of our names; the stack's own first.
 pub const NETWORKS: [&str; 2] = [NETWORK, DISCOVERY_NETWORK];
+/// Name of the overlay between Prometheus and the services of a swarm.
+pub const OVERLAY: &str = "masthead-swarm";
+/// Name of the service that leads from there to node_exporter.
+pub const RELAY: &str = "masthead-node-exporter-relay";
+/// All services of our names.
+pub const SERVICES: [&str; 3] = ["masthead-node-exporter", RELAY, "masthead-cadvisor"];
 /// The job of the applications that ask to be scraped.
 pub const APPS_JOB: &str = "apps";
 /// User name of all generated credentials.
@@ -122,9 +132,10 @@ pub fn desired(options: &Options, facts: &Facts) -> Desired {
         folders: files::folders(options),
         files: files::files(options, facts),
         containers: options
-            .components()
+            .containers()
             .map(|component| containers::container(component, options, facts))
             .collect(),
+        swarm: swarm::swarm(options, facts),
     }
 }
 
@@ -189,6 +200,15 @@ pub(crate) fn scrape_address(component: Component, options: &Options, gateway: I
     }
 }
 
+/// The port of a service in the overlay.
+fn scrape_port(component: Component, options: &Options) -> u16 {
+    match component {
+        // The relay's; the one that moves is the node's.
+        Component::NodeExporter => component.port(),
+        component => options.port(component),
+    }
+}
+
 /// The labels of everything that is ours.
 fn labels(base_dir: &Path) -> BTreeMap<String, String> {
     [
@@ -199,9 +219,18 @@ fn labels(base_dir: &Path) -> BTreeMap<String, String> {
     .into()
 }
 
+/// The labels of what is ours in a swarm, where several nodes may have a stack under the same path.
+fn swarm_labels(facts: &Facts) -> BTreeMap<String, String> {
+    let mut labels = labels(&facts.base_dir);
+    labels.insert(LABEL_NODE.to_owned(), facts.node_id.clone());
+    labels
+}
+
 #[cfg(test)]
 #[path = "spec/grafana_tests.rs"]
 mod grafana_tests;
 #[cfg(test)]
 #[path = "spec/tests.rs"]
 mod tests;
+#[cfg(test)]
+pub(crate) use tests::of_a_swarm;

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::Component;
-use crate::desired::{ContainerSpec, FileSpec, FolderSpec, NetworkSpec};
+use crate::desired::{
+    ContainerSpec, FileSpec, FolderSpec, NetworkSpec, OverlaySpec, SecretSpec, ServiceSpec,
+};
 
 /// One change of the host. A step can be done again after a failure half-way.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -77,6 +79,31 @@ pub enum Step {
         /// Which.
         component: Component,
     },
+    /// Make the network between Prometheus and the services of a swarm.
+    CreateOverlay(OverlaySpec),
+    /// Remove it once the containers of removed services have left it.
+    RemoveOverlay {
+        /// Its name.
+        name: String,
+    },
+    /// Make a secret of the swarm.
+    CreateSecret(SecretSpec),
+    /// Remove one.
+    RemoveSecret {
+        /// Its name.
+        name: String,
+    },
+    /// Make a service of the swarm.
+    CreateService(Box<ServiceSpec>),
+    /// Have its containers made anew, by another specification or after it was stopped.
+    UpdateService(Box<ServiceSpec>),
+    /// Remove one, with its containers on all nodes.
+    RemoveService {
+        /// Its name.
+        name: String,
+        /// Why.
+        why: String,
+    },
     /// Let a container into one more network.
     Connect {
         /// Its name.
@@ -126,6 +153,24 @@ impl fmt::Display for Step {
             Self::RestartContainer { name } => write!(f, "restart container {name}"),
             Self::UnpauseContainer { name } => write!(f, "unpause container {name}"),
             Self::Reload { component } => write!(f, "reload {component}"),
+            Self::CreateOverlay(overlay) => {
+                let how = if overlay.encrypted {
+                    "encrypted overlay"
+                } else {
+                    "overlay"
+                };
+                write!(f, "create network {} ({how})", overlay.name)
+            }
+            Self::RemoveOverlay { name } => write!(f, "remove network {name}"),
+            Self::CreateSecret(secret) => write!(f, "create secret {}", secret.name),
+            Self::RemoveSecret { name } => write!(f, "remove secret {name}"),
+            Self::CreateService(spec) => {
+                write!(f, "create service {} from {}", spec.name(), spec.container.image)
+            }
+            Self::UpdateService(spec) => {
+                write!(f, "update service {} to {}", spec.name(), spec.container.image)
+            }
+            Self::RemoveService { name, why } => write!(f, "remove service {name} ({why})"),
             Self::Connect { container, network } => write!(f, "connect {container} to network {network}"),
         }
     }

@@ -242,5 +242,37 @@ is "a second uninstall" "$(./masthead service uninstall)" "nothing to do"
 is "--purge-data" $? 0
 is "removes it" "$(ls -d "$DATA" 2>/dev/null | wc -l)" 0
 
+# From a machine that has this one as a registered server: `setup --runtime embedded` over a real sshd.
+if [ -x /usr/sbin/sshd ] && [ -x /usr/bin/ssh ]; then
+    mkdir -p /run/sshd /root/.ssh
+    ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/id_ed25519
+    cp /root/.ssh/id_ed25519.pub /root/.ssh/authorized_keys
+    ls /etc/ssh/ssh_host_ed25519_key >/dev/null 2>&1 || ssh-keygen -A >/dev/null
+    /usr/sbin/sshd -p 2222 -o ListenAddress=127.0.0.1 -o PermitRootLogin=yes
+    ./masthead server add box root@127.0.0.1:2222 --accept-new-host-key >/dev/null 2>&1
+    planned=$(./masthead setup --runtime embedded --server box --dry-run 2>&1)
+    is "embedded over ssh, planned" $? 0
+    has "names the copy" "$planned" "sha256"
+    is "and changes nothing" "$(ls "$UNIT" "$BINARY" 2>/dev/null | wc -l)" 0
+    remote=$(./masthead setup --runtime embedded --server box --port prometheus=9191 --json 2>/tmp/embedded.err)
+    is "embedded over ssh" $? 0
+    has "answers on loopback" "$remote" '"url":"http://127.0.0.1:9191"'
+    is "with the same program" "$(cmp ./masthead "$BINARY" && echo same)" same
+    is "and nothing left over" "$(find /usr/local/bin -name '.masthead.*' | wc -l)" 0
+    is "again" "$(./masthead setup --runtime embedded --server box 2>&1 | head -n 1)" "nothing to do"
+    has "with another option" "$(./masthead setup --runtime embedded --server box --retention-time 90d 2>&1)" "restart masthead"
+    ./masthead server list >/dev/null 2>&1
+    sleep 2
+    has "is asked through the tunnel" "$(./masthead query 'vector(42)' --server box --json 2>&1)" '"42"'
+    # The service watches registered servers too, from within its sandbox; here it is its own server.
+    sleep 20
+    seen=$(./masthead query 'up{server="box",job="node-exporter"}' --url http://127.0.0.1:9191 --json 2>&1)
+    has "the service scrapes a registered server" "$seen" '"1"'
+    ./masthead server remove box >/dev/null 2>&1
+    ./masthead service uninstall --purge-data >/dev/null
+else
+    say "skipped: there is no openssh here, so nothing over ssh was tried"
+fi
+
 say "===== $PASSED checks held, $FAILED failed"
 [ "$FAILED" = 0 ]

@@ -14,16 +14,23 @@ beforeAll(async () => {
 
 describe('a query is filled in', () => {
   test.each([
-    ['node_load1{$host}', 15, '', 'node_load1{job="node-exporter"}'],
-    ['rate(x{$host,a="b"}[$rate])', 300, '', 'rate(x{job="node-exporter",a="b"}[315s])'],
-    ['x{$containers,app="a"}', 15, '', 'x{job="cadvisor",name!="",app="a"}'],
+    ['node_load1{$host}', 15, '', 'node_load1{job="node-exporter",server=""}'],
+    ['rate(x{$host,a="b"}[$rate])', 300, '', 'rate(x{job="node-exporter",server="",a="b"}[315s])'],
+    ['x{$containers,app="a"}', 15, '', 'x{job="cadvisor",name!="",server="",app="a"}'],
     [
       'x{$containers}',
       15,
       'web.1:9100',
-      'x{job="cadvisor",name!="",instance=~"web\\\\.1(:[0-9]+)?"}',
+      'x{job="cadvisor",name!="",instance=~"web\\\\.1(:[0-9]+)?",server=""}',
     ],
-    ['up{$host}', 15, 'a"b:9100', 'up{job="node-exporter",instance="a\\"b:9100"}'],
+    ['up{$host}', 15, 'a"b:9100', 'up{job="node-exporter",instance="a\\"b:9100",server=""}'],
+    [
+      'up{$host} + x{$containers}',
+      15,
+      'vm:9100@web-1',
+      'up{job="node-exporter",instance="vm:9100",server="web-1"}' +
+        ' + x{job="cadvisor",name!="",instance=~"vm(:[0-9]+)?",server="web-1"}',
+    ],
   ])('%s', (expr, step, instance, want) => expect(questions.fill(expr, step, instance)).toBe(want));
 });
 

@@ -13,7 +13,7 @@ import { MarksContext } from './events';
 import { type LivePage, type Task, usePage, useTask } from './live';
 import { fill, gridFor, questionOf, RangeQuery, split } from './questions';
 import { type Frame, type Line, labelKey, nameOf, type Role } from './series';
-import { firstPointsIn, host, instance, loadServer } from './server';
+import { firstPointsIn, host, instance, keyOf, loadServer } from './server';
 import { type Grid, moment, rangeEnds } from './time';
 import { pageHref, range, route, setRange } from './url';
 
@@ -224,7 +224,7 @@ export function Panel({ spec }: { spec: PanelSpec }) {
 function exploreHref(spec: PanelSpec): string {
   const exprs = spec.queries.map((q): [string, string] => [
     'q',
-    fill(q.expr, 15, host.value?.metric.instance ?? ''),
+    fill(q.expr, 15, host.value ? keyOf(host.value.metric) : ''),
   ]);
   return pageHref('/explore', route.value.params, exprs);
 }

@@ -7,18 +7,19 @@
 import { type Answer, type Labels, now, queryRange, type Row } from './api';
 import type { PanelSpec } from './panel';
 import { continues, merge } from './series';
-import { instance, interval } from './server';
+import { instance, interval, ofKey } from './server';
 import { chooseStep, type Grid, gridOf, rangeEnds, rateWindow } from './time';
 import { range } from './url';
 
 /**
- * Fills in what a query leaves open: `$host` (the matchers of the server), `$containers` (those of its
- * containers, which have another port in `instance`) and `$rate` (the window of rate).
+ * Fills in what a query leaves open: `$host` (the matchers of the host of this key), `$containers` (those of
+ * its containers, which have another port in `instance`) and `$rate` (the window of rate).
  */
 export function fill(expr: string, step: number, server: string): string {
-  const host = server
-    ? `job="node-exporter",instance=${JSON.stringify(server)}`
-    : 'job="node-exporter"';
+  const [instance, name] = ofKey(server);
+  // Without a key this machine is meant, and not the registered servers beside it.
+  const one = server === '' ? '' : `instance=${JSON.stringify(instance)},`;
+  const host = `job="node-exporter",${one}server=${JSON.stringify(name)}`;
   return expr
     .replaceAll('$host', host)
     .replaceAll('$containers', containersOf(server))
@@ -27,9 +28,10 @@ export function fill(expr: string, step: number, server: string): string {
 
 function containersOf(server: string): string {
   const all = 'job="cadvisor",name!=""';
-  if (server === '') return all;
-  const name = server.replace(/:\d+$/, '').replace(/[.+*?()[\]{}|\\^$]/g, '\\$&');
-  return `${all},instance=~${JSON.stringify(`${name}(:[0-9]+)?`)}`;
+  if (server === '') return `${all},server=""`;
+  const [instance, registered] = ofKey(server);
+  const name = instance.replace(/:\d+$/, '').replace(/[.+*?()[\]{}|\\^$]/g, '\\$&');
+  return `${all},instance=~${JSON.stringify(`${name}(:[0-9]+)?`)},server=${JSON.stringify(registered)}`;
 }
 
 /** The label that tells the parts of a joined query apart. */

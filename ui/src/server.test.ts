@@ -27,6 +27,16 @@ test.each<[string, string[], string, string, boolean]>([
   expect(isLocal.value).toBe(local);
 });
 
+test('a host on a registered server is none of this machine, whatever its name', () => {
+  hostname.value = 'vm';
+  const local = host('vm');
+  hosts.value = [local, { ...local, metric: { ...local.metric, server: 'web-1' } }];
+  show('');
+  expect([instance.value, isLocal.value]).toEqual(['vm:9100', true]);
+  show('server=vm:9100@web-1');
+  expect([instance.value, isLocal.value]).toEqual(['vm:9100@web-1', false]);
+});
+
 test('steps, rates and the first points follow the interval that the server tells', () => {
   interval.value = 60;
   startTime.value = 1000;

@@ -251,6 +251,10 @@ const SIDE_BY_SIDE: &[Case] = &[
         run: stack::remote::faults,
     },
     Case {
+        name: "registered servers in one view, one of them cut off and back",
+        run: stack::in_one_view::story,
+    },
+    Case {
         name: "a stack's optional components do their work, go, and come back with their data",
         run: stack::parts::story,
     },

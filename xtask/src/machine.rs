@@ -1,4 +1,4 @@
-//! A machine of its own, as far as namespaces go: network, mounts and name, with its own `/etc` (users, settings), `/run` and homes.
+//! A machine of its own, as far as namespaces go: network, mounts and name, with its own `/etc` (users, settings), `/run`, `/var/lib` and homes.
 //!
 //! What runs on it ([`Machine::command`]) shares the kernel, the disk and `/tmp` with us and nothing else: so a file that was to be
 //! written there and was written here is found in the wrong place. Everything on it ends with the value, and with the process that made it.
@@ -21,6 +21,7 @@ const START_LIMIT: Duration = Duration::from_secs(10);
 /// replaced for everybody. Shared among themselves then, as systemd makes it.
 const KEEP: &str = "set -e
 mount --bind \"$1/etc\" /etc
+mount --bind \"$1/lib\" /var/lib
 mount -t tmpfs tmpfs /run
 mount --make-rshared /
 mkdir /run/sshd
@@ -60,6 +61,7 @@ impl Machine {
     pub(crate) fn new(name: &str, users: &[User]) -> Result<Self> {
         let folder = TempDir::new("machine")?;
         copy_etc(&folder.path().join("etc"), name)?;
+        fs::create_dir(folder.path().join("lib"))?;
         add_users(folder.path(), users)?;
         let keeper = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "unshare", "--net", "--uts", "--mount"])

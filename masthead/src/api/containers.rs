@@ -29,7 +29,7 @@ const DEFAULT_EVENTS: usize = 1_000;
     clippy::cast_precision_loss,
     reason = "milliseconds since 1970 fit a float exactly for 285,000 years"
 )]
-fn seconds(ms: i64) -> f64 {
+pub(super) fn seconds(ms: i64) -> f64 {
     ms as f64 / 1000.0
 }
 

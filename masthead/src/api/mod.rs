@@ -13,6 +13,7 @@ mod containers;
 mod live;
 mod query;
 mod series;
+mod servers;
 mod status;
 mod top;
 mod write;
@@ -41,6 +42,7 @@ use crate::docker::Containers;
 use crate::live::Live;
 use crate::remote_write::Receiver;
 use crate::scrape::Targets;
+use crate::servers::States;
 use crate::web::assets;
 use crate::web::hosts::Hosts;
 use crate::web_config::WebConfig;
@@ -75,6 +77,8 @@ pub struct Api {
     pub live: Arc<Live>,
     /// The containers; `None` when the configuration turns them off.
     pub containers: Option<Arc<Containers>>,
+    /// The registered servers, with their state.
+    pub servers: Arc<States>,
     /// What the status pages say.
     pub about: About,
 }
@@ -164,6 +168,7 @@ pub fn router(api: Arc<Api>, access: Access) -> Router {
         .route("/api/masthead/v1/live", look(live::live))
         .route("/api/masthead/v1/top", look(top::top))
         .route("/api/masthead/v1/containers", look(containers::containers))
+        .route("/api/masthead/v1/servers", look(servers::servers))
         .route("/api/masthead/v1/events", look(containers::events))
         .route("/-/healthy", get(|| async { "Masthead is Healthy.\n" }))
         .route("/-/ready", get(|| async { "Masthead is Ready.\n" }))

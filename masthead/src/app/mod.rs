@@ -4,7 +4,7 @@
 //!   config, web config --> data folder + lock --> listener --> store (replay) --> targets
 //!        engine watch --> containers
 //!        host thread (ticks) ---\
-//!        scrape tasks -----------+--> store <--- upkeep thread (sync, cut, compact, retention)
+//!        scrape tasks, servers --+--> store <--- upkeep thread (sync, cut, compact, retention)
 //!        remote write (api) ----/       \--> api, page
 //! ```
 //!
@@ -36,6 +36,7 @@ use crate::ingest::Sink;
 use crate::live::Live;
 use crate::remote_write::Receiver;
 use crate::scrape::{self, Targets};
+use crate::servers::Servers;
 use crate::web::listener;
 use crate::web_config::WebConfig;
 
@@ -73,6 +74,7 @@ struct Running {
     host: host::HostThread,
     upkeep: upkeep::Upkeep,
     scrapes: scrape::Manager,
+    servers: Servers,
     /// Ends the task that watches the container engine.
     watching: CancellationToken,
 }
@@ -171,6 +173,7 @@ fn start(
     let host_options = host::collect_options(&options.config);
     let interval_ms = i64::try_from(options.config.masthead.collect.interval.as_millis())?;
     let scrapes = scrape::Manager::start(&options.config, &sink, &targets)?;
+    let servers = Servers::start(&options.config.masthead, &sink, &targets);
     let watching = CancellationToken::new();
     let marks = containers::marks(&options.data_dir, options.retention_ms);
     let containers = containers::set_up(&options.config, marks, &watching);
@@ -215,6 +218,7 @@ fn start(
             stop.clone(),
         )),
         containers,
+        servers: Arc::clone(servers.states()),
         about,
     });
     Ok(Running {
@@ -222,6 +226,7 @@ fn start(
         host,
         upkeep,
         scrapes,
+        servers,
         watching,
     })
 }
@@ -282,10 +287,11 @@ async fn shut_down(running: Running) -> anyhow::Result<()> {
         host,
         upkeep,
         scrapes,
+        servers,
         watching,
     } = running;
     watching.cancel();
-    scrapes.stop().await;
+    tokio::join!(scrapes.stop(), servers.stop());
     let db = Arc::clone(&api.db);
     tokio::task::spawn_blocking(move || {
         host.stop();

@@ -22,6 +22,7 @@ mod summary;
 mod top;
 mod tsdb;
 mod tunnel;
+mod ui;
 mod up;
 mod upstream;
 mod words;
@@ -74,6 +75,8 @@ enum Command {
     /// The servers that are reached over SSH, for --server and --all
     #[command(subcommand)]
     Server(servers::ServerCommand),
+    /// Open the page of a registered server here, through a tunnel
+    Ui(ui::UiArgs),
     /// Work with stored data: take it from a Prometheus, write it for one, look at it, check it
     #[command(subcommand)]
     Tsdb(tsdb::TsdbCommand),
@@ -168,6 +171,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Top(args) => top::run(&args),
         Command::Stack(command) => stack::run(&command),
         Command::Server(command) => servers::run(&command),
+        Command::Ui(args) => ui::run(&args),
         Command::Tsdb(command) => tsdb::run(&command),
         Command::Config(ConfigCommand::Check { file }) => config_check::run(&file),
         Command::Promql(PromqlCommand::Test { files, quiet }) => promql_test::run(&files, quiet),

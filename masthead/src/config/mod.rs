@@ -181,6 +181,20 @@ pub struct MastheadConfig {
     pub collect: Collect,
     /// The containers of this machine.
     pub containers: ContainersConfig,
+    /// The registered servers that are shown beside this machine.
+    pub servers: ServersConfig,
+}
+
+/// `masthead: servers:`
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum ServersConfig {
+    /// All that are registered, also those that will be.
+    #[default]
+    All,
+    /// None.
+    Off,
+    /// Those of these names.
+    Named(Vec<String>),
 }
 
 /// `masthead: containers:`

@@ -103,6 +103,46 @@ pub(super) struct RawStaticConfig {
 pub(super) struct RawMasthead {
     pub(super) collect: Option<RawCollect>,
     pub(super) containers: Option<RawContainers>,
+    pub(super) servers: Option<Spanned<RawServers>>,
+}
+
+/// `masthead: servers:`, a word or a list of names. `off` is a word to some YAML and false to other.
+#[derive(Debug)]
+pub(super) enum RawServers {
+    Word(String),
+    Names(Vec<String>),
+}
+
+impl<'de> Deserialize<'de> for RawServers {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct WordOrNames;
+
+        impl<'de> serde::de::Visitor<'de> for WordOrNames {
+            type Value = RawServers;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("all, off or a list of names of registered servers")
+            }
+
+            fn visit_bool<E: serde::de::Error>(self, on: bool) -> Result<RawServers, E> {
+                Ok(RawServers::Word(if on { "all" } else { "off" }.to_owned()))
+            }
+
+            fn visit_str<E: serde::de::Error>(self, word: &str) -> Result<RawServers, E> {
+                Ok(RawServers::Word(word.to_owned()))
+            }
+
+            fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut names: A) -> Result<RawServers, A::Error> {
+                let mut all = Vec::new();
+                while let Some(name) = names.next_element()? {
+                    all.push(name);
+                }
+                Ok(RawServers::Names(all))
+            }
+        }
+
+        deserializer.deserialize_any(WordOrNames)
+    }
 }
 
 /// `masthead: containers:`

@@ -141,6 +141,28 @@ fn written_out_and_read_again_it_is_the_same() {
 }
 
 #[test]
+fn servers_are_all_none_or_some() {
+    for (text, want) in [
+        ("masthead:\n", ServersConfig::All),
+        ("masthead: {servers: all}\n", ServersConfig::All),
+        ("masthead: {servers: off}\n", ServersConfig::Off),
+        ("masthead: {servers: false}\n", ServersConfig::Off),
+        (
+            "masthead: {servers: [web-1, web-2]}\n",
+            ServersConfig::Named(vec!["web-1".into(), "web-2".into()]),
+        ),
+        ("masthead: {servers: []}\n", ServersConfig::Named(Vec::new())),
+    ] {
+        let config = parse(text).unwrap();
+        assert_eq!(config.masthead.servers, want, "{text:?}");
+        assert_eq!(parse(&config.to_yaml()).unwrap(), config, "{text:?}");
+    }
+    check_error("masthead: {servers: web-1}\n", "1:21", &["[web-1]"]);
+    check_error("masthead: {servers: ['']}\n", "1:21", &["servers: \"\""]);
+    check_error("masthead: {servers: {a: 1}}\n", "1:21", &["list of names"]);
+}
+
+#[test]
 fn secrets_do_not_show() {
     let config = parse(
         "scrape_configs:\n- job_name: a\n  basic_auth: {username: u, password: hunter2}\n\

@@ -9,12 +9,12 @@ use serde_saphyr::Spanned;
 
 use super::raw::{
     RawAuthorization, RawBasicAuth, RawCollect, RawConfig, RawContainers, RawGlobal, RawScrapeConfig,
-    RawStaticConfig, RawTlsConfig, Text,
+    RawServers, RawStaticConfig, RawTlsConfig, Text,
 };
 use super::{
     Auth, Collect, Config, ContainersConfig, DEFAULT_TIMEOUT, Fault, Global, Groups, Limits, MastheadConfig,
-    Scheme, ScrapeConfig, Secret, SecretSource, StaticConfig, TlsConfig, format_duration, parse_duration,
-    parse_size,
+    Scheme, ScrapeConfig, Secret, SecretSource, ServersConfig, StaticConfig, TlsConfig, format_duration,
+    parse_duration, parse_size,
 };
 
 type Checked<T> = Result<T, Fault>;
@@ -61,7 +61,15 @@ pub(super) fn config(raw: &RawConfig, base: &Path) -> Checked<Config> {
     Ok(Config {
         global,
         scrape_configs,
-        masthead: MastheadConfig { collect, containers },
+        masthead: MastheadConfig {
+            collect,
+            containers,
+            servers: servers(
+                raw.masthead
+                    .as_ref()
+                    .and_then(|masthead| masthead.servers.as_ref()),
+            )?,
+        },
     })
 }
 
@@ -411,6 +419,28 @@ fn collect(raw: Option<&RawCollect>, general: Option<Duration>, base: &Path) -> 
         rootfs: folder(&raw.rootfs, "rootfs", defaults.rootfs)?,
         instance: instance(&raw.instance)?,
     })
+}
+
+fn servers(raw: Option<&Spanned<RawServers>>) -> Checked<ServersConfig> {
+    let Some(raw) = raw else {
+        return Ok(ServersConfig::default());
+    };
+    match &raw.value {
+        RawServers::Word(word) if word == "all" => Ok(ServersConfig::All),
+        RawServers::Word(word) if word == "off" => Ok(ServersConfig::Off),
+        RawServers::Word(word) => Err(fault(
+            raw,
+            format!("servers: {word:?} is neither all nor off; a single server is written as [{word}]"),
+        )),
+        RawServers::Names(names) => {
+            for name in names {
+                if let Err(error) = name.parse::<stack::ServerName>() {
+                    return Err(fault(raw, format!("servers: {name:?}: {error}")));
+                }
+            }
+            Ok(ServersConfig::Named(names.clone()))
+        }
+    }
 }
 
 fn instance(text: &Text) -> Checked<Option<String>> {

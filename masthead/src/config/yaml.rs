@@ -9,7 +9,7 @@ use model::Labels;
 
 use super::{
     Auth, Collect, Config, ContainersConfig, Groups, HIDDEN, Limits, ScrapeConfig, SecretSource,
-    format_duration, format_size,
+    ServersConfig, format_duration, format_size,
 };
 
 /// A string as a YAML scalar: plain where that is safe, else in double quotes.
@@ -131,6 +131,7 @@ pub(super) fn write(config: &Config) -> String {
     }
     collect(&mut w, &config.masthead.collect);
     containers(&mut w, &config.masthead.containers);
+    servers(&mut w, &config.masthead.servers);
     w.out
 }
 
@@ -211,6 +212,20 @@ fn collect(w: &mut Writer, collect: &Collect) {
     w.path(4, "rootfs", &collect.rootfs);
     if let Some(instance) = &collect.instance {
         w.line(4, "instance", Scalar(instance));
+    }
+}
+
+fn servers(w: &mut Writer, servers: &ServersConfig) {
+    match servers {
+        ServersConfig::All => w.line(2, "servers", "all"),
+        ServersConfig::Off => w.line(2, "servers", Scalar("off")),
+        ServersConfig::Named(names) if names.is_empty() => w.line(2, "servers", "[]"),
+        ServersConfig::Named(names) => {
+            w.open(2, "servers");
+            for name in names {
+                let _ = writeln!(w.out, "  - {}", Scalar(name));
+            }
+        }
     }
 }
 

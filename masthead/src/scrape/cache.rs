@@ -47,8 +47,10 @@ pub(super) struct Entry {
     key: OwnKey,
     /// `None` until a commit has told it, and after the store has forgotten it.
     pub(super) series: Option<SeriesRef>,
-    /// Gets a staleness marker when it vanishes; not so when the target stamps it.
+    /// Gets a staleness marker when it vanishes; not so when the target stamps it, unless the rules say so.
     pub(super) tracked: bool,
+    /// Its last sample had a timestamp of the target's.
+    pub(super) stamped: bool,
     /// The round it was last seen in, and its place in that.
     round: u64,
     place: u32,
@@ -106,6 +108,7 @@ impl SeriesCache {
             },
             series: None,
             tracked: true,
+            stamped: false,
             round: self.round,
             place: u32::try_from(self.seen).unwrap_or(u32::MAX),
         });

@@ -1,6 +1,7 @@
 //! One HTTP request to a target: the body within its limit and time, and the format it is in.
 
 use std::error::Error as _;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 use super::exposition::Format;
-use crate::config::{Auth, ScrapeConfig, SecretSource, TlsConfig, format_duration, format_size};
+use crate::config::{Auth, Scheme, ScrapeConfig, SecretSource, TlsConfig, format_duration, format_size};
 
 /// What Prometheus 3 sends: OpenMetrics first, then its own text format; no protobuf.
 const ACCEPTED: &str = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,\
@@ -186,6 +187,27 @@ impl Fetcher {
             timeout: config.scrape_timeout,
             limit_bytes,
         }
+    }
+
+    /// The same target where a tunnel leads just now.
+    pub(super) fn over(
+        &self,
+        scheme: Scheme,
+        address: SocketAddr,
+        auth: Option<&Auth>,
+    ) -> Result<Self, String> {
+        let mut url = self.url.clone();
+        url.set_scheme(scheme.as_str())
+            .and_then(|()| url.set_ip_host(address.ip()))
+            .and_then(|()| url.set_port(Some(address.port())))
+            .map_err(|()| format!("the tunnel's end {address} makes no URL"))?;
+        Ok(Self {
+            client: self.client.clone(),
+            url,
+            auth: auth.cloned(),
+            timeout: self.timeout,
+            limit_bytes: self.limit_bytes,
+        })
     }
 
     /// Fills `body`. An error is a sentence for `lastError`; it holds no secret.

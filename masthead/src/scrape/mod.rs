@@ -13,10 +13,13 @@ mod memory_store;
 mod pool;
 pub mod targets;
 pub mod tracker;
+mod tunnel;
 
+pub(crate) use pool::{Beside, ScrapeLoop};
 pub use pool::{Manager, SetupError};
 pub use targets::{FamilyMetadata, Health, TargetHandle, TargetInfo, TargetStatus, Targets};
 pub use tracker::{Report, Rules, SourceTracker};
+pub(crate) use tunnel::{Round, Source, Tunnel, Way};
 
 /// Reads the first target of a job once, for tests of what lies under scraping.
 #[cfg(test)]

@@ -18,6 +18,7 @@ use super::exposition::{self, Format, Metadata, Sample};
 use super::fetch::{ClientKey, Fetcher};
 use super::targets::{MetadataCache, TargetHandle, TargetInfo, Targets};
 use super::tracker::{Report, Round, Rules, SourceTracker};
+use super::tunnel::{Source, Tunnel};
 use crate::clock;
 use crate::config::{Config, ScrapeConfig, StaticConfig, format_duration};
 use crate::ingest::Sink;
@@ -200,7 +201,8 @@ struct Work {
     body: Vec<u8>,
 }
 
-struct ScrapeLoop {
+/// One target and its beat.
+pub(crate) struct ScrapeLoop {
     handle: Arc<TargetHandle>,
     name: String,
     fetcher: Fetcher,
@@ -208,9 +210,34 @@ struct ScrapeLoop {
     beat: Beat,
     labels: Labels,
     rules: Rules,
+    tunnel: Option<Tunnel>,
+}
+
+/// What loops have beside their target.
+#[derive(Clone, Copy)]
+pub(crate) struct Beside<'a> {
+    /// Where samples go.
+    pub(crate) sink: &'a Arc<dyn Sink>,
+    /// Where the state of targets stands.
+    pub(crate) targets: &'a Targets,
 }
 
 impl ScrapeLoop {
+    /// A target behind a tunnel: its way is asked for at each beat.
+    ///
+    /// # Errors
+    /// The target makes no URL, or there can be no HTTP client.
+    pub(crate) fn tunnelled(source: &Source, tunnel: Tunnel, beside: Beside<'_>) -> Result<Self, String> {
+        let job = source.job();
+        let (info, url) = target_info(&job, &source.group(), &source.host())?;
+        let client = ClientKey::of(&job).build()?;
+        let mut made = Self::new(&job, info, url, client, Arc::clone(beside.sink), beside.targets);
+        made.rules.track_timestamps_staleness = true;
+        made.rules.fixed_label = Some(super::tunnel::SERVER_LABEL);
+        made.tunnel = Some(tunnel);
+        Ok(made)
+    }
+
     fn new(
         job: &ScrapeConfig,
         info: TargetInfo,
@@ -224,6 +251,7 @@ impl ScrapeLoop {
             honor_labels: job.honor_labels,
             honor_timestamps: job.honor_timestamps,
             limits: job.limits,
+            ..Rules::default()
         };
         Self {
             beat: Beat::new(job.scrape_interval, &name),
@@ -233,10 +261,12 @@ impl ScrapeLoop {
             name,
             sink,
             rules,
+            tunnel: None,
         }
     }
 
-    async fn run(self, stop: CancellationToken) {
+    /// Scrapes until `stop`, and ends all series then.
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
         let mut work = self.fresh();
         let now = clock::now_ms();
         let first = self.beat.after(now);
@@ -244,15 +274,22 @@ impl ScrapeLoop {
         let mut due = if first - now <= near { first } else { now };
         loop {
             let wait = u64::try_from(due - clock::now_ms()).unwrap_or(0);
+            let opened = async {
+                match &mut self.tunnel {
+                    Some(tunnel) => tunnel.opened().await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = tokio::time::sleep(Duration::from_millis(wait)) => {}
+                () = opened => due = clock::now_ms(),
             }
             let t_ms = self.beat.stamp(due, clock::now_ms());
             let started = clock::instant();
             let fetched = tokio::select! {
                 () = stop.cancelled() => break,
-                fetched = self.fetcher.fetch(&mut work.body) => fetched,
+                fetched = self.fetch(&mut work.body) => fetched,
             };
             work = self.store(work, t_ms, started, fetched).await;
             // After a scrape longer than the interval, or a sleep of the machine, beats are left out, not made up for.
@@ -263,6 +300,13 @@ impl ScrapeLoop {
         let ended = tokio::task::spawn_blocking(move || work.tracker.end(&*sink, now)).await;
         if let Err(error) = ended {
             tracing::error!(target = %self.name, %error, "ending a target's series failed");
+        }
+    }
+
+    async fn fetch(&self, body: &mut Vec<u8>) -> Result<Format, String> {
+        match &self.tunnel {
+            Some(tunnel) => tunnel.fetch(&self.fetcher, body).await,
+            None => self.fetcher.fetch(body).await,
         }
     }
 
@@ -282,8 +326,15 @@ impl ScrapeLoop {
         fetched: Result<Format, String>,
     ) -> Work {
         let (sink, handle) = (self.sink.clone(), self.handle.clone());
+        let with_metadata = self.tunnel.as_ref().is_none_or(|tunnel| tunnel.has_metadata);
         let joined = tokio::task::spawn_blocking(move || {
-            let report = ingest(&mut work, &*sink, &handle, t_ms, started, &fetched);
+            let round = Fetched {
+                t_ms,
+                started,
+                body: fetched,
+                with_metadata,
+            };
+            let report = ingest(&mut work, &*sink, &handle, &round);
             handle.update(t_ms, &report);
             if work.body.capacity() > KEPT_BODY_BYTES {
                 work.body = Vec::new();
@@ -294,6 +345,9 @@ impl ScrapeLoop {
         match joined {
             Ok((work, report)) => {
                 self.log(&report);
+                if let Some(tunnel) = &self.tunnel {
+                    tunnel.tell(&report);
+                }
                 work
             }
             Err(error) => {
@@ -319,7 +373,8 @@ impl ScrapeLoop {
 /// Takes the parser's findings to the round and to the metadata.
 struct Feed<'a, 'b> {
     round: &'a mut Round<'b>,
-    metadata: &'a mut MetadataCache,
+    /// None where the target knows none of its own.
+    metadata: Option<&'a mut MetadataCache>,
 }
 
 impl exposition::Sink for Feed<'_, '_> {
@@ -334,28 +389,31 @@ impl exposition::Sink for Feed<'_, '_> {
     }
 
     fn metadata(&mut self, metadata: Metadata<'_>) {
-        self.metadata.set(&metadata);
+        if let Some(known) = &mut self.metadata {
+            known.set(&metadata);
+        }
     }
 }
 
-fn ingest(
-    work: &mut Work,
-    sink: &dyn Sink,
-    handle: &TargetHandle,
+/// What a fetch came to.
+struct Fetched {
     t_ms: i64,
     started: std::time::Instant,
-    fetched: &Result<Format, String>,
-) -> Report {
+    body: Result<Format, String>,
+    with_metadata: bool,
+}
+
+fn ingest(work: &mut Work, sink: &dyn Sink, handle: &TargetHandle, fetched: &Fetched) -> Report {
     let Work { tracker, body } = work;
     let mut metadata = handle.metadata();
     metadata.start_round();
-    tracker.round(sink, t_ms, started, |round| match fetched {
+    tracker.round(sink, fetched.t_ms, fetched.started, |round| match &fetched.body {
         Ok(format) => exposition::parse(
             body,
             *format,
             &mut Feed {
                 round,
-                metadata: &mut metadata,
+                metadata: fetched.with_metadata.then_some(&mut *metadata),
             },
         )
         .map_err(|error| format!("cannot read the target's {format}: {error}")),

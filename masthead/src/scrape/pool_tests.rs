@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 
 use super::super::memory_store::MemoryStore;
 use super::super::targets::{Health, TargetStatus};
+use super::super::tunnel::Way;
 use super::*;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\n";
@@ -362,4 +363,67 @@ fn beats_are_spread_and_regular() {
     ] {
         assert_eq!(beat.stamp(due, now), stamp);
     }
+}
+
+#[tokio::test]
+async fn behind_a_tunnel_the_way_comes_and_goes() {
+    install_tls();
+    let federated = "# TYPE node_load1 untyped\nnode_load1{job=\"node-exporter\",instance=\"web-1:9100\",server=\"theirs\"} 3 1000\n";
+    let (address, requests) = serve(vec![Some(answer(OK, federated.as_bytes()))]).await;
+    let store = Arc::new(MemoryStore::default());
+    let sink: Arc<dyn Sink> = store.clone();
+    let targets = Targets::new();
+    let (way, ways) = tokio::sync::watch::channel(Way::Shut("no route to host".into()));
+    let (to_rounds, mut rounds) = tokio::sync::mpsc::channel(4);
+    let source = Source {
+        server: "web-1".into(),
+        job: "federate".into(),
+        instance: "web-1".into(),
+        path: "/federate",
+        matches: Some("{job=\"node-exporter\"}"),
+        // The first scrape comes at once; the next ones only when the way changes.
+        interval: Duration::from_secs(3600),
+        timeout: Duration::from_secs(10),
+    };
+    let tunnel = Tunnel {
+        way: ways,
+        rounds: Some(to_rounds),
+        has_metadata: false,
+    };
+    let beside = Beside {
+        sink: &sink,
+        targets: &targets,
+    };
+    let stop = CancellationToken::new();
+    let made = ScrapeLoop::tunnelled(&source, tunnel, beside).unwrap();
+    let task = tokio::spawn(made.run(stop.clone()));
+    let up = "up{instance=\"web-1\", job=\"federate\", server=\"web-1\"}";
+    while store.last(up) != Some(0.0) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let status = targets.snapshot().remove(0);
+    assert_eq!(
+        (status.health, status.last_error.as_str()),
+        (Health::Down, "no route to host")
+    );
+    assert!(
+        rounds.try_recv().is_err(),
+        "who shut the way knows that nothing comes"
+    );
+    way.send_replace(Way::Open {
+        scheme: crate::config::Scheme::Http,
+        address: address.parse().unwrap(),
+        auth: None,
+    });
+    assert_eq!(rounds.recv().await, Some(Ok(())));
+    stop.cancel();
+    task.await.unwrap();
+    let dump = store.dump_samples();
+    assert!(
+        dump.contains("node_load1{instance=\"web-1:9100\", job=\"node-exporter\", server=\"web-1\"}: 1000=3"),
+        "{dump}"
+    );
+    let asked = requests.lock().unwrap().concat();
+    assert!(asked.starts_with("get /federate?match%5b%5d="), "{asked}");
+    assert!(targets.metadata().is_empty(), "/federate makes its types up");
 }

@@ -37,6 +37,10 @@ pub struct Rules {
     pub honor_labels: bool,
     /// Timestamps of the source are used; else ours.
     pub honor_timestamps: bool,
+    /// Series with timestamps of the source get staleness markers too.
+    pub track_timestamps_staleness: bool,
+    /// A label of the target that wins even where the source's labels are honored.
+    pub fixed_label: Option<&'static str>,
     /// What a round may bring; the body's size is not looked at here.
     pub limits: Limits,
 }
@@ -47,6 +51,8 @@ impl Default for Rules {
         Self {
             honor_labels: false,
             honor_timestamps: true,
+            track_timestamps_staleness: false,
+            fixed_label: None,
             limits: Limits::default(),
         }
     }
@@ -98,6 +104,22 @@ struct New {
     at: usize,
 }
 
+/// The newest timestamp that the source gave, and the round in which it did: the two clocks may differ.
+#[derive(Debug, Clone, Copy)]
+struct OwnTime {
+    newest_ms: i64,
+    round_ms: i64,
+}
+
+impl OwnTime {
+    /// A time of ours by the source's clock, so that a marker stands behind the source's samples and before those that it gives
+    /// when it is back.
+    fn of_source(self, t_ms: i64) -> i64 {
+        self.newest_ms
+            .saturating_add(t_ms.saturating_sub(self.round_ms).max(1))
+    }
+}
+
 /// The memory of one source. See the module's text.
 #[derive(Debug)]
 pub struct SourceTracker {
@@ -106,6 +128,7 @@ pub struct SourceTracker {
     cache: SeriesCache,
     reports: [Option<SeriesRef>; 5],
     last_t_ms: i64,
+    newest_own: Option<OwnTime>,
     batch: Batch,
     new: Vec<New>,
     builder: LabelsBuilder,
@@ -120,6 +143,7 @@ pub struct Round<'a> {
     scraped: usize,
     added: usize,
     series_added: usize,
+    newest_own_ms: i64,
 }
 
 /// A label as a source gives it.
@@ -157,9 +181,11 @@ impl Round<'_> {
             ));
         }
         let own_time = timestamp_ms.filter(|_| tracker.rules.honor_timestamps);
+        let tracked = own_time.is_none() || tracker.rules.track_timestamps_staleness;
         let known = tracker.cache.see(key);
         let series = known.and_then(|at| tracker.cache.get_mut(at)).and_then(|entry| {
-            entry.tracked = own_time.is_none();
+            entry.tracked = tracked;
+            entry.stamped = own_time.is_some();
             entry.series
         });
         match series {
@@ -170,13 +196,17 @@ impl Round<'_> {
                 tracker.compose(&pairs)?;
                 let at = known.unwrap_or_else(|| tracker.cache.insert(key));
                 if let Some(entry) = tracker.cache.get_mut(at) {
-                    entry.tracked = own_time.is_none();
+                    entry.tracked = tracked;
+                    entry.stamped = own_time.is_some();
                 }
                 let row = tracker.batch.rows_len();
                 tracker.new.push(New { row, at });
                 tracker.batch.series_from(&mut tracker.builder);
                 self.series_added += usize::from(known.is_none());
             }
+        }
+        if let Some(own_ms) = own_time {
+            self.newest_own_ms = self.newest_own_ms.max(own_ms);
         }
         tracker.batch.push(own_time.unwrap_or(self.t_ms), value);
         self.added += 1;
@@ -254,6 +284,7 @@ impl SourceTracker {
             cache: SeriesCache::default(),
             reports: [None; 5],
             last_t_ms: i64::MIN,
+            newest_own: None,
             batch: Batch::new(),
             new: Vec::new(),
             builder: LabelsBuilder::new(),
@@ -321,12 +352,14 @@ impl SourceTracker {
             scraped: 0,
             added: 0,
             series_added: 0,
+            newest_own_ms: i64::MIN,
         };
         let result = fill(&mut round);
         let Round {
             scraped,
             added,
             series_added,
+            newest_own_ms,
             ..
         } = round;
         if result.is_err() {
@@ -335,7 +368,14 @@ impl SourceTracker {
             // Nothing of this round counts: nothing in the cache is seen.
             self.cache.begin_round();
         }
+        // By what was known before this round, whose newest may be of a clock that was set.
         self.mark_stale(t_ms);
+        if result.is_ok() && newest_own_ms > i64::MIN {
+            self.newest_own = Some(OwnTime {
+                newest_ms: newest_own_ms,
+                round_ms: t_ms,
+            });
+        }
         let report = Report {
             up: result.is_ok(),
             error: result.err(),
@@ -352,9 +392,11 @@ impl SourceTracker {
     /// Rows that end what was not seen in this round.
     fn mark_stale(&mut self, t_ms: i64) {
         let ended = self.cache.unseen().filter(|entry| entry.tracked);
-        for series in ended.filter_map(|entry| entry.series) {
+        let own_ms = self.newest_own.map_or(t_ms, |own| own.of_source(t_ms));
+        for (series, stamped) in ended.filter_map(|entry| Some((entry.series?, entry.stamped))) {
+            let at_ms = if stamped { own_ms } else { t_ms };
             self.batch.series_ref(series);
-            self.batch.push(t_ms, f64::from_bits(STALE_NAN));
+            self.batch.push(at_ms, f64::from_bits(STALE_NAN));
         }
     }
 
@@ -418,7 +460,8 @@ impl SourceTracker {
         if self.rules.honor_labels {
             // An empty label of the source counts too: so it can do without the target's.
             for (name, value) in &self.labels {
-                if !exposed.iter().any(|(other, _)| other == name) {
+                let is_fixed = self.rules.fixed_label == Some(name);
+                if is_fixed || !exposed.iter().any(|(other, _)| other == name) {
                     builder.set(name, value);
                 }
             }

@@ -150,6 +150,51 @@ fn timestamps_of_the_target() {
 }
 
 #[test]
+fn what_a_source_stamps_ends_by_its_own_clock() {
+    for (stamp, want) in [
+        (5, "5=1 15=stale"),
+        // Its clock is far ahead: a marker of our clock would be refused.
+        (90_005, "90005=1 90015=stale"),
+    ] {
+        let store = MemoryStore::default();
+        let mut source = tracker(Rules {
+            track_timestamps_staleness: true,
+            ..Rules::default()
+        });
+        scrape(&mut source, &store, 10, &format!("a 1 {stamp}\n"));
+        let failed = source.round(&store, 20, crate::clock::instant(), |_| Err("cut off".into()));
+        assert!(!failed.up);
+        assert_eq!(
+            store.dump().lines().next(),
+            Some(format!("a{{instance=\"i\", job=\"j\"}}: {want}").as_str())
+        );
+        // Back again, with what was scraped meanwhile.
+        scrape(&mut source, &store, 40, &format!("a 2 {}\n", stamp + 20));
+        assert!(store.dump().contains(&format!("{want} {}=2", stamp + 20)));
+    }
+}
+
+#[test]
+fn a_fixed_label_wins_over_honored_ones() {
+    let store = MemoryStore::default();
+    let rules = Rules {
+        honor_labels: true,
+        fixed_label: Some("instance"),
+        ..Rules::default()
+    };
+    scrape(
+        &mut tracker(rules),
+        &store,
+        1,
+        "m{job=\"x\",instance=\"theirs\"} 1",
+    );
+    assert_eq!(
+        store.dump().lines().next(),
+        Some("m{instance=\"i\", job=\"x\"}: 1=1")
+    );
+}
+
+#[test]
 fn limits_fail_the_scrape() {
     let body = "m{name=\"value\"} 1\nn 1\n";
     let with = |limits| Rules {

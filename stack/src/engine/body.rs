@@ -72,13 +72,18 @@ fn host_config(spec: &ContainerSpec, network: &str) -> HostConfig {
         }),
         log_config: Some(HostConfigLogConfig {
             typ: Some("json-file".to_owned()),
-            config: Some(HashMap::from([
-                ("max-size".to_owned(), LOG_FILE_SIZE.to_owned()),
-                ("max-file".to_owned(), LOG_FILES.to_owned()),
-            ])),
+            config: Some(log_options()),
         }),
         ..Default::default()
     }
+}
+
+/// How its log is kept short.
+pub(super) fn log_options() -> HashMap<String, String> {
+    HashMap::from([
+        ("max-size".to_owned(), LOG_FILE_SIZE.to_owned()),
+        ("max-file".to_owned(), LOG_FILES.to_owned()),
+    ])
 }
 
 fn ports(spec: &ContainerSpec) -> PortMap {
@@ -95,7 +100,7 @@ fn ports(spec: &ContainerSpec) -> PortMap {
 }
 
 /// A typed mount and not a `bind` in short form: for that the engine makes a missing source, as a folder of root's.
-fn mount(mount: &Mount) -> ApiMount {
+pub(super) fn mount(mount: &Mount) -> ApiMount {
     ApiMount {
         target: Some(text(&mount.target)),
         source: Some(text(&mount.source)),
@@ -117,7 +122,7 @@ fn device(path: &Path) -> DeviceMapping {
     }
 }
 
-fn health(health: &Health) -> HealthConfig {
+pub(super) fn health(health: &Health) -> HealthConfig {
     let nanoseconds = |seconds: u64| i64::try_from(seconds.saturating_mul(1_000_000_000)).ok();
     HealthConfig {
         test: Some(health.test.clone()),
@@ -133,7 +138,7 @@ fn tcp(port: u16) -> String {
     format!("{port}/tcp")
 }
 
-fn text(path: &Path) -> String {
+pub(super) fn text(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
 

@@ -3,7 +3,7 @@
 use std::pin::Pin;
 
 use bollard::container::LogOutput;
-use bollard::query_parameters::LogsOptionsBuilder;
+use bollard::query_parameters::{LogsOptions, LogsOptionsBuilder};
 use futures_util::{Stream, StreamExt};
 
 use super::Engine;
@@ -40,13 +40,35 @@ impl Engine {
     /// The lines of a component's log: the last so many (all without a number), and with `follow` those to come.
     pub(crate) fn logs(&self, component: Component, follow: bool, tail: Option<usize>) -> LogStream {
         let name = component.container();
-        let socket = self.socket.clone();
         let attempt = format!("reading the log of container {name}");
+        self.lines(component, attempt, self.output(name, follow, tail))
+    }
+
+    /// The same of a service of a swarm: the lines of all nodes.
+    pub(crate) fn service_logs(
+        &self,
+        component: Component,
+        service: &str,
+        follow: bool,
+        tail: Option<usize>,
+    ) -> LogStream {
+        let attempt = format!("reading the log of service {service}");
+        let options = options(follow, tail);
+        let (docker, name) = (self.docker.clone(), service.to_owned());
+        let pieces =
+            futures_util::stream::once(async move { docker.service_logs(&name, Some(options)) }).flatten();
+        self.lines(component, attempt, pieces)
+    }
+
+    fn lines(
+        &self,
+        component: Component,
+        attempt: String,
+        pieces: impl Stream<Item = Result<LogOutput, bollard::errors::Error>> + Send + 'static,
+    ) -> LogStream {
+        let socket = self.socket.clone();
         let mut lines = Lines::default();
-        let pieces = self
-            .output(name, follow, tail)
-            .map(Some)
-            .chain(futures_util::stream::iter([None]));
+        let pieces = pieces.map(Some).chain(futures_util::stream::iter([None]));
         let stream = pieces.flat_map(move |piece| {
             let cut = match piece {
                 Some(Ok(piece)) => lines.cut(&piece.into_bytes()),
@@ -71,17 +93,21 @@ impl Engine {
         follow: bool,
         tail: Option<usize>,
     ) -> impl Stream<Item = Result<LogOutput, bollard::errors::Error>> + use<> {
-        let tail = tail.map_or_else(|| "all".to_owned(), |lines| lines.to_string());
-        let options = LogsOptionsBuilder::new()
-            .stdout(true)
-            .stderr(true)
-            .follow(follow)
-            .tail(&tail)
-            .build();
+        let options = options(follow, tail);
         let docker = self.docker.clone();
         let name = name.to_owned();
         futures_util::stream::once(async move { docker.logs(&name, Some(options)) }).flatten()
     }
+}
+
+fn options(follow: bool, tail: Option<usize>) -> LogsOptions {
+    let tail = tail.map_or_else(|| "all".to_owned(), |lines| lines.to_string());
+    LogsOptionsBuilder::new()
+        .stdout(true)
+        .stderr(true)
+        .follow(follow)
+        .tail(&tail)
+        .build()
 }
 
 /// Pieces of output cut into lines.

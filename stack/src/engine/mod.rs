@@ -9,6 +9,8 @@ mod fault;
 mod images;
 mod logs;
 mod networks;
+mod service_body;
+mod swarm;
 
 use std::path::{Path, PathBuf};
 
@@ -43,6 +45,10 @@ pub(crate) struct About {
     pub(crate) memory_bytes: u64,
     /// It manages a swarm.
     pub(crate) is_swarm_manager: bool,
+    /// Its id in the swarm; empty where there is none.
+    pub(crate) node_id: String,
+    /// Where the managers are, such as `10.0.0.1:2377`, as far as it knows.
+    pub(crate) managers: Vec<String>,
     /// Who holds its images.
     pub(crate) image_store: ImageStore,
 }
@@ -85,6 +91,7 @@ impl Engine {
             .await
             .map_err(failed)?;
         let info = docker.info().await.map_err(failed)?;
+        let swarm = info.swarm.unwrap_or_default();
         let about = About {
             id: info.id.unwrap_or_default(),
             version: info.server_version.unwrap_or_default(),
@@ -92,10 +99,14 @@ impl Engine {
             root: PathBuf::from(info.docker_root_dir.unwrap_or_default()),
             cpus: info.ncpu.and_then(|n| u32::try_from(n).ok()).unwrap_or(0).max(1),
             memory_bytes: info.mem_total.and_then(|n| u64::try_from(n).ok()).unwrap_or(0),
-            is_swarm_manager: info
-                .swarm
-                .and_then(|swarm| swarm.control_available)
-                .unwrap_or(false),
+            is_swarm_manager: swarm.control_available.unwrap_or(false),
+            node_id: swarm.node_id.unwrap_or_default(),
+            managers: swarm
+                .remote_managers
+                .unwrap_or_default()
+                .into_iter()
+                .filter_map(|manager| manager.addr)
+                .collect(),
             image_store: image_store(
                 info.driver_status.as_deref().unwrap_or_default(),
                 info.containerd.and_then(|known| known.address),

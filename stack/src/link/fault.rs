@@ -1,15 +1,15 @@
 //! What `ssh`'s complaints mean, with the cure.
 
 use std::io;
+use std::time::Duration;
 
 use crate::{Server, StackError};
 
 /// What to do about a key that is not known.
 const UNKNOWN_KEY: &str = "compare its fingerprint with the server's own (`ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` there), then \
                            connect once with ssh, or take it with --accept-new-host-key";
-/// What to do about a key that has changed.
-const CHANGED_KEY: &str = "somebody may be listening in, or the server was made anew: only when you know that it was, remove the old key with \
-                           `ssh-keygen -R HOST` and connect again";
+/// What to do about a key that has changed, before the command that removes the old one.
+const CHANGED_KEY: &str = "somebody may be listening in, or the server was made anew: only when you know that it was, remove the old key with";
 
 /// Is it that the server's key is not among the known ones?
 pub(super) fn is_unknown_key(error: &openssh::Error) -> bool {
@@ -30,7 +30,7 @@ pub(super) fn connecting(server: &Server, error: &openssh::Error) -> StackError 
         return no_ssh(server, error);
     }
     let text = words(error);
-    let (reason, cure) = explained(&text);
+    let (reason, cure) = explained(server, &text);
     StackError::Ssh {
         server: server.name.to_string(),
         address: server.address.to_string(),
@@ -40,11 +40,12 @@ pub(super) fn connecting(server: &Server, error: &openssh::Error) -> StackError 
 }
 
 /// The reason in a line, and what to do.
-fn explained(text: &str) -> (String, String) {
+fn explained(server: &Server, text: &str) -> (String, String) {
     let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
     let said = last_line(text);
     if is_changed(text) {
-        ("its host key has CHANGED".to_owned(), CHANGED_KEY.to_owned())
+        let cure = format!("{CHANGED_KEY} `{}` and connect again", forgetting(server, text));
+        ("its host key has CHANGED".to_owned(), cure)
     } else if has(&["Host key verification failed"]) {
         ("its host key is not known".to_owned(), UNKNOWN_KEY.to_owned())
     } else if has(&["Identity file", "no such identity"]) && has(&["not accessible", "No such file"]) {
@@ -83,6 +84,29 @@ fn explained(text: &str) -> (String, String) {
     }
 }
 
+/// The command that removes a key that has changed: as `ssh` says it where it does, since it alone knows the name and the file.
+fn forgetting(server: &Server, text: &str) -> String {
+    let lines = || text.lines().map(str::trim);
+    let said = lines().find_map(|line| line.strip_prefix("ssh-keygen ")?.split_once(" -R "));
+    if let Some((file, name)) = said {
+        return format!("ssh-keygen -R {name} {file}");
+    }
+    let host = &server.address.host;
+    let name = match server.address.port {
+        None | Some(22) => host.clone(),
+        Some(port) => format!("[{host}]:{port}"),
+    };
+    // `Offending ED25519 key in /root/.ssh/known_hosts:3`
+    let file = lines().find_map(|line| {
+        let (_, place) = line.strip_prefix("Offending ")?.split_once(" key in ")?;
+        place.rsplit_once(':').map(|(file, _)| file)
+    });
+    match file {
+        Some(file) => format!("ssh-keygen -R '{name}' -f '{file}'"),
+        None => format!("ssh-keygen -R '{name}'"),
+    }
+}
+
 /// There is no program `ssh`, or it cannot be started.
 pub(super) fn no_ssh(server: &Server, error: &io::Error) -> StackError {
     StackError::Ssh {
@@ -104,6 +128,32 @@ pub(super) fn no_shell(server: &Server, said: &str, complaint: &str) -> StackErr
         address: server.address.to_string(),
         reason: format!("it lets us in, but runs no commands: {}", last_line(said)),
         cure: "does this key or user have a forced command, or a shell such as nologin?".to_owned(),
+    }
+}
+
+/// There is a connection, and a command does not come to its end.
+pub(super) fn stuck_shell(server: &Server, limit: Duration) -> StackError {
+    StackError::Ssh {
+        server: server.name.to_string(),
+        address: server.address.to_string(),
+        reason: format!("it lets us in, and no command is run within {} s", limit.as_secs()),
+        cure: "does the user's shell there start? Its start-up file (.bashrc or such) may wait for something, or the machine is overloaded"
+            .to_owned(),
+    }
+}
+
+/// Commands run, and what they print is not theirs alone.
+pub(super) fn noisy_shell(server: &Server, said: &str) -> StackError {
+    let first = said.lines().map(str::trim).find(|line| !line.is_empty());
+    StackError::Ssh {
+        server: server.name.to_string(),
+        address: server.address.to_string(),
+        reason: format!(
+            "the user's shell there prints something of its own before each command's output ({:?})",
+            first.unwrap_or_default()
+        ),
+        cure: "have its start-up file (.bashrc or such) print nothing where there is no terminal: `[ -t 1 ] || return` at its top"
+            .to_owned(),
     }
 }
 
@@ -158,4 +208,35 @@ fn words(error: &openssh::Error) -> String {
 fn last_line(text: &str) -> String {
     let line = text.lines().rev().map(str::trim).find(|line| !line.is_empty());
     line.unwrap_or("it said nothing").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_changed_key_is_removed_by_the_name_and_from_the_file_that_ssh_means() {
+        let server = Server {
+            name: "web".parse().expect("a name"),
+            address: "root@web.example.com:2222".parse().expect("an address"),
+            identity: None,
+            base_dir: None,
+            docker_socket: None,
+        };
+        let changed = "@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @";
+        for (said, want) in [
+            (
+                "Offending ED25519 key in /a/known_hosts:3\n  remove with:\n  ssh-keygen -f \"/a/known_hosts\" -R \"[10.0.0.7]:22\"",
+                "`ssh-keygen -R \"[10.0.0.7]:22\" -f \"/a/known_hosts\"`",
+            ),
+            (
+                "Offending ED25519 key in /a b/known_hosts:3",
+                "`ssh-keygen -R '[web.example.com]:2222' -f '/a b/known_hosts'`",
+            ),
+            ("", "`ssh-keygen -R '[web.example.com]:2222'`"),
+        ] {
+            let (reason, cure) = explained(&server, &format!("{changed}\n{said}"));
+            assert!(reason.contains("CHANGED") && cure.contains(want), "{cure}");
+        }
+    }
 }

@@ -28,6 +28,8 @@ use forward::Forward;
 
 /// How long a server may take to answer at all.
 const CONNECT_LIMIT: Duration = Duration::from_secs(15);
+/// How long a shell may take to start there and say who it is.
+const SHELL_LIMIT: Duration = Duration::from_secs(20);
 /// A server that is silent for three of these is gone.
 const ALIVE_INTERVAL: Duration = Duration::from_secs(5);
 /// How often a lost connection is tried again.
@@ -404,11 +406,20 @@ impl Way {
 
 async fn rights(server: &Server, session: &Held) -> Result<Rights, StackError> {
     let script = "if [ \"$(id -u)\" = 0 ]; then echo root; elif sudo -n true 2>/dev/null; then echo sudo; else echo plain; fi";
-    let said = output(server, session.clone(), &[], "sh", &["-c", script], &[]).await?;
-    match String::from_utf8_lossy(&said.stdout).trim() {
+    let words = ["-c", script];
+    let asked = output(server, session.clone(), &[], "sh", &words, &[]);
+    let Ok(said) = tokio::time::timeout(SHELL_LIMIT, asked).await else {
+        return Err(fault::stuck_shell(server, SHELL_LIMIT));
+    };
+    let said = said?;
+    let text = String::from_utf8_lossy(&said.stdout);
+    let is_answer = |line: &str| ["root", "sudo", "plain"].contains(&line);
+    match text.trim() {
         "root" => Ok(Rights::Root),
         "sudo" => Ok(Rights::Sudo),
         "plain" => Ok(Rights::Plain),
+        // All that is read there would have it too.
+        other if other.lines().any(|line| is_answer(line.trim())) => Err(fault::noisy_shell(server, other)),
         other => Err(fault::no_shell(server, other, &said.stderr)),
     }
 }

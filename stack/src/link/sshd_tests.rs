@@ -50,7 +50,7 @@ impl Sshd {
         fs::copy(path("user.pub"), path("authorized_keys")).expect("copied");
         let config = format!(
             "Port {port}\nListenAddress 127.0.0.1\nHostKey {}\nAuthorizedKeysFile {}\nPidFile {}\nStrictModes no\nUsePAM no\n\
-             PasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin yes\n",
+             PasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin yes\n# more\n",
             path("host"),
             path("authorized_keys"),
             path("pid"),
@@ -90,6 +90,15 @@ impl Sshd {
             assert!(began.elapsed() < Duration::from_secs(10), "sshd does not listen");
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// Has it one more line of configuration in the place of former ones, and runs it.
+    pub(crate) fn configure(&mut self, line: &str) {
+        let path = self.folder.path().join("config");
+        let text = fs::read_to_string(&path).expect("read");
+        let (plain, _) = text.split_once("# more\n").expect("the mark");
+        fs::write(&path, format!("{plain}# more\n{line}\n")).expect("written");
+        self.run();
     }
 
     /// Has it a connection?

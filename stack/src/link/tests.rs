@@ -180,3 +180,24 @@ async fn a_connection_ends_with_whatever_used_it_last() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
+
+#[tokio::test]
+async fn a_shell_that_says_something_of_its_own_is_named() {
+    let Some(mut sshd) = Sshd::start("a_shell_that_says_something_of_its_own_is_named") else {
+        return;
+    };
+    sshd.link("user", HostKeys::AcceptNew).await.expect("let in");
+    for (command, words) in [
+        (
+            "echo Welcome; eval \"$SSH_ORIGINAL_COMMAND\"",
+            ["\"Welcome\"", ".bashrc"],
+        ),
+        ("echo go away", ["go away", "forced command"]),
+    ] {
+        sshd.stop();
+        sshd.configure(&format!("ForceCommand {command}"));
+        let error = sshd.link("user", HostKeys::Known).await.expect_err(command);
+        let error = error.to_string();
+        assert!(words.iter().all(|word| error.contains(word)), "{error}");
+    }
+}

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 
-use super::{KEPT_SUFFIX, network_fits};
+use super::{KEPT_SUFFIX, network_fits, swarm};
 use crate::desired::{Desired, NetworkSpec};
 use crate::spec::PENDING_FILE;
 use crate::{Observed, Run};
@@ -35,6 +35,24 @@ pub enum Foreign {
         name: String,
         /// Who is in it.
         guests: Vec<String>,
+    },
+    /// A network or service of our name in the swarm without our label.
+    Swarm {
+        /// `network` or `service`.
+        what: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// One that belongs to a stack of another node of the swarm, or of another base directory.
+    OtherNode {
+        /// `network` or `service`.
+        what: &'static str,
+        /// Its name.
+        name: String,
+        /// The id of the other stack's node.
+        node: String,
+        /// Its base directory there.
+        base_dir: String,
     },
     /// The base directory holds something, and nothing says that it is ours.
     BaseDir {
@@ -70,6 +88,20 @@ impl fmt::Display for Foreign {
                 "network {name} has to be made anew, but {} in it, not of this stack: `docker network disconnect {name} {}`, then try again",
                 are_in(guests),
                 guests.first().map_or("NAME", String::as_str)
+            ),
+            Self::Swarm { what, name } => write!(
+                f,
+                "{what} {name} is not of this stack: remove it (`docker {what} rm {name}`), or let setup make it anew with `--adopt`"
+            ),
+            Self::OtherNode {
+                what,
+                name,
+                node,
+                base_dir,
+            } => write!(
+                f,
+                "{what} {name} belongs to the stack of {base_dir} on the swarm's node {node} (`docker node ls`): change that one there, or let setup \
+                 take over with `--adopt`"
             ),
             Self::BaseDir { path } => write!(
                 f,
@@ -141,6 +173,7 @@ pub(super) fn check(desired: &Desired, observed: &Observed, run: &Run) -> Result
             .iter()
             .filter_map(|wanted| network(wanted, desired, observed, run)),
     );
+    foreign.extend(swarm::foreign(desired, &observed.swarm, run));
     if !foreign.is_empty() {
         return Err(Refusal::NotOurs(foreign));
     }
@@ -149,7 +182,18 @@ pub(super) fn check(desired: &Desired, observed: &Observed, run: &Run) -> Result
         there.is_some_and(|there| network_fits(wanted, there))
     };
     let anew = desired.networks.iter().filter(|wanted| !fits(wanted));
-    Ok(anew.map(|wanted| wanted.name.clone()).collect())
+    let overlay = desired
+        .swarm
+        .as_ref()
+        .map(|swarm| &swarm.overlay)
+        .filter(|wanted| {
+            let there = observed.swarm.overlay.as_ref();
+            !there.is_some_and(|there| swarm::overlay_fits(wanted, there))
+        });
+    Ok(anew
+        .map(|wanted| wanted.name.clone())
+        .chain(overlay.map(|wanted| wanted.name.clone()))
+        .collect())
 }
 
 fn paths(desired: &Desired, observed: &Observed, run: &Run) -> Vec<Foreign> {

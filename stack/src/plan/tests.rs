@@ -48,6 +48,7 @@ fn facts(round: u8) -> Facts {
         docker_socket: "/var/run/docker.sock".into(),
         containerd_socket: None,
         is_swarm_manager: false,
+        node_id: String::new(),
         root_is_shared: true,
         has_kmsg: true,
         has_dev_disk: true,

@@ -15,7 +15,7 @@ use crate::{Component, Facts};
 /// What docker_sd says of a container begins with this.
 const CONTAINER: &str = "__meta_docker_container_";
 /// What dockerswarm_sd says of a task begins with this.
-const SWARM: &str = "__meta_dockerswarm_";
+pub(super) const SWARM: &str = "__meta_dockerswarm_";
 
 /// Writes it.
 pub(super) fn job(text: &mut String, facts: &Facts) {
@@ -54,13 +54,18 @@ pub(super) fn job(text: &mut String, facts: &Facts) {
     }
 }
 
-/// Where the targets come from.
-fn discovery(text: &mut String, is_swarm_manager: bool) {
-    let proxy = format!(
+/// Where the engine is asked: its socket's proxy.
+pub(super) fn proxy() -> String {
+    format!(
         "http://{}:{}",
         Component::Discovery.container(),
         Component::Discovery.port()
-    );
+    )
+}
+
+/// Where the targets come from.
+fn discovery(text: &mut String, is_swarm_manager: bool) {
+    let proxy = proxy();
     let _ = write!(
         text,
         "    docker_sd_configs:

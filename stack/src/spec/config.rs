@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use super::{
     CONTAINER_LABELS, GRAFANA_DASHBOARDS_ETC, GRAFANA_PROMETHEUS_PASSWORD, PROMETHEUS_ETC, PROMETHEUS_PORT,
-    USER, apps, password_file, scrape_address,
+    USER, apps, nodes, password_file, scrape_address,
 };
 use crate::{Component, Facts, Options};
 
@@ -50,7 +50,8 @@ scrape_configs:
     for component in components {
         job(&mut text, component, options, facts);
     }
-    if options.has(Component::Discovery) {
+    // Of a swarm the proxy is there for the exporters.
+    if options.with.contains(&Component::Discovery) {
         apps::job(&mut text, facts);
     }
     text
@@ -80,8 +81,6 @@ alerting:
 /// One scrape config. `instance` names the host and the port that dashboards know, wherever the target listens really: so series go on
 /// when a port is moved, and are those of `masthead up`.
 fn job(text: &mut String, component: Component, options: &Options, facts: &Facts) {
-    let target = scrape_address(component, options, facts.range.gateway);
-    let instance = quoted(&format!("{}:{}", facts.hostname, component.port()));
     let password_file = password_file(component);
     // Writing into a string cannot fail.
     let _ = write!(
@@ -90,14 +89,25 @@ fn job(text: &mut String, component: Component, options: &Options, facts: &Facts
     basic_auth:
       username: {USER}
       password_file: {}
-    static_configs:
+",
+        password_file.display()
+    );
+    match options.is_service(component) {
+        true => nodes::targets(text, component, options),
+        false => {
+            let target = scrape_address(component, options, facts.range.gateway);
+            let instance = quoted(&format!("{}:{}", facts.hostname, component.port()));
+            let _ = write!(
+                text,
+                "    static_configs:
       - targets:
           - {target}
         labels:
           instance: {instance}
-",
-        password_file.display()
-    );
+"
+            );
+        }
+    }
     match component {
         Component::Cadvisor => {
             text.push_str(CONTAINERS);

@@ -7,19 +7,19 @@ use std::path::{Path, PathBuf};
 
 use super::{
     ALERTMANAGER_ETC, DATA_FOLDER, DISCOVERY_NETWORK, GRAFANA_DASHBOARDS_ETC, GRAFANA_PROMETHEUS_PASSWORD,
-    PROMETHEUS_ETC, PROMETHEUS_PORT, PROMTOOL_FILE, USER, config, files, labels, password_file,
+    OVERLAY, PROMETHEUS_ETC, PROMETHEUS_PORT, PROMTOOL_FILE, USER, config, files, labels, password_file,
 };
 use crate::desired::{Attachment, ContainerSpec, Health, LABEL_COMPONENT, Mount, Publish};
 use crate::{Component, Facts, Options};
 
-const MIB: u64 = 1 << 20;
+pub(super) const MIB: u64 = 1 << 20;
 /// Limits grow with the host's memory in steps of this, so that a host whose memory differs by a page after an update keeps its
 /// containers.
 const MEMORY_STEP: u64 = 128 * MIB;
 /// Where cAdvisor looks for containerd.
-const CONTAINERD_SOCKET: &str = "/run/containerd/containerd.sock";
-const NODE_EXPORTER_WEB: &str = "/etc/node_exporter/web.yml";
-const CADVISOR_HTPASSWD: &str = "/etc/cadvisor.htpasswd";
+pub(super) const CONTAINERD_SOCKET: &str = "/run/containerd/containerd.sock";
+pub(super) const NODE_EXPORTER_WEB: &str = "/etc/node_exporter/web.yml";
+pub(super) const CADVISOR_HTPASSWD: &str = "/etc/cadvisor.htpasswd";
 const PUSHGATEWAY_WEB: &str = "/etc/pushgateway/web.yml";
 
 /// The specification of a component's container.
@@ -87,6 +87,7 @@ fn prometheus(options: &Options, facts: &Facts) -> ContainerSpec {
             .has(Component::Discovery)
             .then(|| DISCOVERY_NETWORK.to_owned()),
     );
+    networks.extend(options.services().next().map(|_| OVERLAY.to_owned()));
     let test = [
         "CMD",
         "/bin/promtool",
@@ -357,7 +358,7 @@ fn health(test: &[&str]) -> Health {
     }
 }
 
-fn bind(source: &Path, target: &str) -> Mount {
+pub(super) fn bind(source: &Path, target: &str) -> Mount {
     Mount {
         source: source.to_owned(),
         target: PathBuf::from(target),

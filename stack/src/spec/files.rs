@@ -164,7 +164,7 @@ pub(crate) fn is_as_made(path: &Path, content: &[u8]) -> bool {
 pub(super) fn files(options: &Options, facts: &Facts) -> Vec<FileSpec> {
     let mut files = vec![plain(OPTIONS_FILE, kept(options), 0o600, OnChange::Nothing)];
     for component in options.components() {
-        files.extend(secret_files(component, facts));
+        files.extend(secret_files(component, options, facts));
         files.extend(own_files(component, options, facts));
     }
     files.push(plain(PROMTOOL_FILE, config::promtool(), 0o644, OnChange::Nothing));
@@ -198,13 +198,12 @@ fn secret_of(component: Component, facts: &Facts) -> Option<&Secret> {
 }
 
 /// A component's password, and the hash of it that the component is given.
-fn secret_files(component: Component, facts: &Facts) -> Vec<FileSpec> {
+fn secret_files(component: Component, options: &Options, facts: &Facts) -> Vec<FileSpec> {
     if !component.has_password() {
         return Vec::new();
     }
     let secret = secret_of(component, facts);
     let password = secret.map_or(String::new(), |secret| secret.password.clone());
-    let hash = secret.map_or(LOCKED, |secret| secret.hash.as_str());
     let owner = match component {
         // Only Grafana itself reads it.
         Component::Grafana => component.uid(),
@@ -218,18 +217,35 @@ fn secret_files(component: Component, facts: &Facts) -> Vec<FileSpec> {
         OnChange::Nothing,
         true,
     )];
-    let (content, on_change) = match component {
+    let on_change = match component {
+        // Its containers have it as a secret of the swarm.
+        _ if options.is_service(component) => OnChange::Nothing,
         // Read at each request, through the folder's mount.
-        Component::Prometheus | Component::Alertmanager => (config::web(hash), OnChange::Nothing),
+        Component::Prometheus | Component::Alertmanager => OnChange::Nothing,
         // Mounted alone: the container goes on seeing the replaced file until it is started again.
-        Component::NodeExporter | Component::Pushgateway => (config::web(hash), OnChange::Restart(component)),
-        Component::Cadvisor => (config::htpasswd(hash), OnChange::Restart(component)),
-        Component::Grafana | Component::Discovery => (String::new(), OnChange::Nothing),
+        Component::NodeExporter | Component::Pushgateway | Component::Cadvisor => {
+            OnChange::Restart(component)
+        }
+        Component::Grafana | Component::Discovery => OnChange::Nothing,
     };
+    let content = hash_content(component, facts);
     files.extend(
         hash_file(component).map(|path| file(path, content, access(0o400, component.uid()), on_change, true)),
     );
     files
+}
+
+/// What a component reads of its password: the hash, in its own form. Empty where it reads none.
+pub(super) fn hash_content(component: Component, facts: &Facts) -> String {
+    let hash = secret_of(component, facts).map_or(LOCKED, |secret| secret.hash.as_str());
+    match component {
+        Component::Prometheus
+        | Component::Alertmanager
+        | Component::NodeExporter
+        | Component::Pushgateway => config::web(hash),
+        Component::Cadvisor => config::htpasswd(hash),
+        Component::Grafana | Component::Discovery => String::new(),
+    }
 }
 
 /// What a component reads besides.

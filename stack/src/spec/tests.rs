@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use super::{OPTIONS_FILE, PENDING_FILE, desired, kept_options, known_paths};
 use crate::desired::{Attachment, Desired};
-use crate::{Component, Facts, Options, Range, Reach, Secret};
+use crate::{Component, Facts, Options, Range, Reach, Secret, Swarm};
 
 pub(super) fn options() -> Options {
     Options::new("web-1".parse().unwrap())
@@ -37,6 +37,7 @@ pub(super) fn facts() -> Facts {
         docker_socket: "/var/run/docker.sock".into(),
         containerd_socket: None,
         is_swarm_manager: false,
+        node_id: String::new(),
         root_is_shared: true,
         has_kmsg: true,
         has_dev_disk: true,
@@ -77,9 +78,22 @@ fn moved() -> (Options, Facts) {
         docker_socket: "/run/docker.sock".into(),
         containerd_socket: Some("/run/docker/containerd/containerd.sock".into()),
         is_swarm_manager: true,
+        node_id: "n1".to_owned(),
         root_is_shared: false,
         has_kmsg: false,
         has_dev_disk: false,
+        ..facts()
+    };
+    (options, facts)
+}
+
+/// A manager whose exporters are on every node.
+pub(crate) fn of_a_swarm() -> (Options, Facts) {
+    let mut options = options();
+    options.swarm = Some(Swarm::default());
+    let facts = Facts {
+        is_swarm_manager: true,
+        node_id: "n1".to_owned(),
         ..facts()
     };
     (options, facts)
@@ -124,6 +138,10 @@ fn show(desired: &Desired) -> String {
         let json = serde_json::to_string_pretty(container).unwrap();
         let _ = write!(text, "\n\n=== {}\n{json}", container.name);
     }
+    if let Some(swarm) = &desired.swarm {
+        let json = serde_json::to_string_pretty(swarm).unwrap();
+        let _ = write!(text, "\n\n=== swarm\n{json}");
+    }
     text
 }
 
@@ -143,6 +161,19 @@ fn what_is_wanted_with_every_component() {
 fn what_is_wanted_with_everything_set() {
     let (options, facts) = moved();
     insta::assert_snapshot!(show(&desired(&options, &facts)));
+}
+
+#[test]
+fn what_is_wanted_of_a_swarm() {
+    let (options, facts) = of_a_swarm();
+    insta::assert_snapshot!(show(&desired(&options, &facts)));
+}
+
+#[test]
+fn without_exporters_a_swarm_is_left_alone() {
+    let (mut options, facts) = of_a_swarm();
+    options.without = [Component::NodeExporter, Component::Cadvisor].into();
+    assert_eq!(desired(&options, &facts).swarm, None);
 }
 
 #[test]
@@ -176,8 +207,20 @@ fn every_path_is_known() {
 
 #[test]
 fn no_password_is_where_the_engine_shows_it_and_nothing_is_published_beyond_loopback() {
-    for (options, facts) in [(options(), facts()), moved()] {
+    for (options, facts) in [(options(), facts()), moved(), of_a_swarm()] {
         let wanted = desired(&options, &facts);
+        for service in wanted.swarm.iter().flat_map(|swarm| &swarm.services) {
+            let json = serde_json::to_string(service).unwrap();
+            assert!(
+                !json.contains("PASSWORD-OF") && !json.contains("HASH-OF"),
+                "{json}"
+            );
+            assert!(service.container.publish.is_empty() && service.container.read_only);
+            assert!(service.container.mounts.iter().all(|mount| mount.read_only));
+        }
+        for secret in wanted.swarm.iter().flat_map(|swarm| &swarm.secrets) {
+            assert!(!secret.content.is_empty() && !format!("{secret:?}").contains("HASH"));
+        }
         for container in &wanted.containers {
             let json = serde_json::to_string(container).unwrap();
             assert!(

@@ -6,9 +6,10 @@ use super::report::url;
 use super::{ComponentStatus, Report, Stack, Status};
 use crate::check::{self, CheckReport, Finding, Level, firewall};
 use crate::engine::{Health, Inspected};
+use crate::nodes::{self, NodeStatus, SeenService};
 use crate::{
-    Change, Component, Event, LogStream, NetworkName, OnEvent, Options, StackError, State, observe, plan,
-    settle,
+    Change, Component, Event, LogStream, NetworkName, Observed, OnEvent, Options, StackError, State, observe,
+    plan, settle,
 };
 
 /// Where the base directory is mounted in Prometheus' container.
@@ -52,11 +53,16 @@ impl Stack {
     async fn status_now(&self) -> Result<Status, StackError> {
         let options = self.kept().await?;
         let mut components = Vec::new();
+        let services = self.services(&options).await?;
+        let (_, nodes) = self.nodes(&options).await?;
         for component in options.components() {
-            let seen = self.seen(component).await?;
-            components.push(component_status(component, seen.as_ref()));
+            match services.iter().find(|service| service.component == component) {
+                Some(service) => components.push(service_status(service, &nodes)),
+                None => components.push(component_status(component, self.seen(component).await?.as_ref())),
+            }
         }
         Ok(Status {
+            nodes,
             base_dir: self.run.base_dir.clone(),
             url: url(&options),
             options,
@@ -88,13 +94,15 @@ impl Stack {
         findings.push(self.check_settings().await);
         findings.extend(self.check_networks(&options).await?);
         let mut running = Vec::new();
-        for component in options.components() {
+        for component in options.containers() {
             let seen = self.seen(component).await?;
             if seen.as_ref().is_some_and(|seen| seen.state == State::Running) {
                 running.push(component);
             }
             findings.extend(check::container(component, seen.as_ref()));
         }
+        let (nodes, status) = self.nodes(&options).await?;
+        findings.extend(nodes::findings(&nodes, &status));
         if running.contains(&Component::Alertmanager) {
             findings.push(self.check_route().await);
         }
@@ -154,9 +162,19 @@ impl Stack {
             Some(component) => self.named(&[component], &options)?,
             None => options.components().collect(),
         };
+        let services = nodes::services(&options);
         let streams: Vec<LogStream> = wanted
             .into_iter()
-            .map(|component| self.engine.logs(component, follow, tail))
+            .map(|component| {
+                let of_it = services.iter().filter(|(of, _)| *of == component);
+                let of_it: Vec<LogStream> = of_it
+                    .map(|(_, service)| self.engine.service_logs(component, service, follow, tail))
+                    .collect();
+                match of_it.is_empty() {
+                    true => self.engine.logs(component, follow, tail),
+                    false => Box::pin(select_all(of_it)) as LogStream,
+                }
+            })
             .collect();
         Ok(Box::pin(select_all(streams)))
     }
@@ -179,6 +197,9 @@ impl Stack {
         let _lock = self.lock("remove", events).await?;
         self.recover(events).await?;
         let observed = observe::observe(&self.engine, &self.place, &self.run.base_dir).await?;
+        if let Ok(Some(kept)) = observe::kept_options(&self.place, &self.run.base_dir).await {
+            self.sees_swarm(&kept, &observed)?;
+        }
         let steps = plan::removal(&observed, &self.run.base_dir, purge_data);
         let texts: Vec<String> = steps.iter().map(ToString::to_string).collect();
         events(Event::Planned { steps: texts.clone() });
@@ -230,7 +251,11 @@ impl Stack {
         let options = self.kept().await?;
         let mut components = self.named(components, &options)?;
         let observed = observe::observe(&self.engine, &self.place, &self.run.base_dir).await?;
-        for component in &components {
+        self.sees_swarm(&options, &observed)?;
+        for component in components
+            .iter()
+            .filter(|component| !options.is_service(**component))
+        {
             let container = observed.containers.get(component.container());
             if !container.is_some_and(|container| self.is_of_this_stack(container)) {
                 return Err(StackError::Invalid(format!(
@@ -243,20 +268,23 @@ impl Stack {
             // Prometheus first, so that it does not see the others go down.
             components.reverse();
         }
+        let actions = actions(&components, &options);
         let mut done = Vec::new();
-        for (index, component) in components.iter().enumerate() {
-            let step = format!("{} container {}", act.word(), component.container());
-            let (at, of) = (index + 1, components.len());
+        for (index, (what, name)) in actions.iter().enumerate() {
+            let step = format!("{} {what} {name}", act.word());
+            let (at, of) = (index + 1, actions.len());
             events(Event::Began {
                 at,
                 of,
                 step: step.clone(),
             });
-            let name = component.container();
-            match act {
-                Act::Start => self.engine.start(name).await?,
-                Act::Stop => self.engine.stop(name).await?,
-                Act::Restart => self.engine.restart(name).await?,
+            match (act, *what) {
+                (Act::Start, SERVICE) => self.start_service(name, &observed).await?,
+                (Act::Stop, SERVICE) => self.engine.turn_service(name, false).await?,
+                (Act::Restart, SERVICE) => self.engine.turn_service(name, true).await?,
+                (Act::Start, _) => self.engine.start(name).await?,
+                (Act::Stop, _) => self.engine.stop(name).await?,
+                (Act::Restart, _) => self.engine.restart(name).await?,
             }
             events(Event::Done {
                 at,
@@ -266,10 +294,20 @@ impl Stack {
             done.push(step);
         }
         if !matches!(act, Act::Stop) {
+            components.retain(|component| !options.is_service(*component));
             settle::containers(&self.engine, &components, events).await?;
+            self.settle_nodes(&options, events).await?;
             self.settle_running(events).await?;
         }
         Ok(Report::of(done))
+    }
+
+    /// Starts a service that was stopped; one that runs is left alone.
+    async fn start_service(&self, name: &str, observed: &Observed) -> Result<(), StackError> {
+        match observed.swarm.services.get(name) {
+            Some(there) if !there.is_stopped => Ok(()),
+            _ => self.engine.turn_service(name, true).await,
+        }
     }
 
     /// Waits for the targets of what runs, where Prometheus does: for some seconds after its start it knows of none.
@@ -280,7 +318,12 @@ impl Stack {
         };
         view.steps.clear();
         let mut prometheus_runs = true;
-        for component in Component::ALL {
+        // Of services it is known whether they run where their targets are asked for.
+        let services: Vec<Component> = view.options.services().collect();
+        for component in Component::ALL
+            .into_iter()
+            .filter(|component| !services.contains(component))
+        {
             let seen = self.engine.container(component.container()).await?;
             if !seen.is_some_and(|seen| seen.state == State::Running) {
                 view.options.leave_out(component);
@@ -301,8 +344,12 @@ impl Stack {
             Ok(view) if view.steps.is_empty() => Finding::ok(
                 name,
                 format!(
-                    "files, network and {} containers are as wanted",
-                    view.desired.containers.len()
+                    "files, network, {} containers and {} services are as wanted",
+                    view.desired.containers.len(),
+                    view.desired
+                        .swarm
+                        .as_ref()
+                        .map_or(0, |swarm| swarm.services.len())
                 ),
             ),
             Ok(view) => {
@@ -421,6 +468,28 @@ impl Stack {
     }
 }
 
+/// A service of a swarm, among what is started and stopped.
+const SERVICE: &str = "service";
+
+/// What is started or stopped for these components, each with what it is.
+fn actions(components: &[Component], options: &Options) -> Vec<(&'static str, &'static str)> {
+    let services = nodes::services(options);
+    components
+        .iter()
+        .flat_map(|component| {
+            let mut of_it: Vec<(&str, &str)> = services
+                .iter()
+                .filter(|(of, _)| of == component)
+                .map(|(_, name)| (SERVICE, *name))
+                .collect();
+            if of_it.is_empty() {
+                of_it.push(("container", component.container()));
+            }
+            of_it
+        })
+        .collect()
+}
+
 impl Report {
     fn of(steps: Vec<String>) -> Self {
         Self {
@@ -430,6 +499,38 @@ impl Report {
             password_file: None,
             pages: Vec::new(),
         }
+    }
+}
+
+/// A service on all nodes, in one row.
+fn service_status(service: &SeenService, nodes: &[NodeStatus]) -> ComponentStatus {
+    let expected = || {
+        nodes
+            .iter()
+            .filter(|node| node.state == "ready" && node.availability == "active")
+    };
+    let runs = |node: &&NodeStatus| {
+        let mut of_it = node
+            .exporters
+            .iter()
+            .filter(|exporter| exporter.component == service.component);
+        of_it.all(|exporter| exporter.state == "running")
+    };
+    let (running, all) = (expected().filter(runs).count(), expected().count());
+    let state = match service.is_stopped {
+        true => "stopped".to_owned(),
+        false if running == all => "running".to_owned(),
+        false => format!("on {running} of {all} nodes"),
+    };
+    ComponentStatus {
+        component: service.component,
+        container: service.name.clone(),
+        image: service.image.clone(),
+        well: state == "running",
+        state,
+        health: String::new(),
+        restarts: 0,
+        started_at: String::new(),
     }
 }
 

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use super::{Access, Stack};
 use crate::desired::Desired;
 use crate::ports::{self, Listening, Wanted};
-use crate::{Change, Component, Facts, Observed, Options, StackError, State, Step, observe, plan, spec};
+use crate::{
+    Change, Component, Facts, Observed, Options, Owner, StackError, State, Step, observe, plan, spec,
+};
 
 /// The program that holds the socket of a published port; the engine knows for which container.
 const PROXY: &str = "docker-proxy";
@@ -53,6 +55,7 @@ impl Stack {
         };
         let options = change.over(start)?;
         let mut observed = observe::observe(&self.engine, &self.place, base_dir).await?;
+        self.can_have_swarm(&options, kept.as_ref(), &observed)?;
         let facts = observe::facts(&self.engine, &self.place, base_dir, &options, &observed).await?;
         if let Some(absent) = change
             .join
@@ -72,6 +75,14 @@ impl Stack {
                 .map(|there| &there.image);
             if let Some(image) = images.get(&container.component).or(kept) {
                 container.image.clone_from(image);
+            }
+        }
+        for service in desired.swarm.iter_mut().flat_map(|swarm| &mut swarm.services) {
+            let there = observed.swarm.services.get(service.name());
+            let kept = there.filter(|there| there.owner == Owner::This && !there.image.is_empty());
+            let image = images.get(&service.container.component);
+            if let Some(image) = image.or(kept.map(|there| &there.image)) {
+                service.container.image.clone_from(image);
             }
         }
         // Of the images of a way back no container may be left that names them.

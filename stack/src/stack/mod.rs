@@ -12,6 +12,7 @@ mod reach;
 mod report;
 mod restore;
 mod snapshot;
+mod swarm;
 mod upgrade;
 mod work;
 
@@ -205,8 +206,9 @@ impl Stack {
             prometheus: Some(&prometheus),
         };
         apply(&site, &view.steps, events).await?;
-        let components: Vec<Component> = view.options.components().collect();
+        let components: Vec<Component> = view.options.containers().collect();
         settle::containers(&self.engine, &components, events).await?;
+        self.settle_nodes(&view.options, events).await?;
         for target in self.settle_targets(&prometheus, &view, events).await? {
             events(Event::Warning {
                 text: match target.error.as_str() {
@@ -305,7 +307,8 @@ impl Stack {
         events: OnEvent<'_>,
     ) -> Result<Vec<Target>, StackError> {
         let options = &view.options;
-        let wanted = settle::wanted(options, view.facts.range.gateway);
+        let mut wanted = settle::wanted(options, view.facts.range.gateway);
+        wanted.extend(self.wanted_of_nodes(options).await?);
         let interval_ms = options.scrape_interval.millis();
         let anew = needs_scrape(&view.steps);
         let down = match settle::targets(prometheus, &wanted, interval_ms, anew, events).await {
@@ -333,6 +336,10 @@ impl Stack {
         let is_down = targets.iter().any(|target| {
             target.job == Component::NodeExporter.name() && target.health == crate::TargetHealth::Down
         });
+        // Of a swarm's nodes only one is here, and its node_exporter behind another bridge.
+        if options.is_service(Component::NodeExporter) {
+            return None;
+        }
         let port = options.port(Component::NodeExporter);
         let listening = self.place.listening().await.unwrap_or_default();
         let listens = listening.iter().any(|socket| socket.port == port);
@@ -414,6 +421,8 @@ fn needs_scrape(steps: &[Step]) -> bool {
                 Step::StartContainer { .. }
                     | Step::RestartContainer { .. }
                     | Step::UnpauseContainer { .. }
+                    | Step::CreateService(_)
+                    | Step::UpdateService(_)
                     | Step::Reload { .. }
             )
         })

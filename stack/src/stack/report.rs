@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::{Component, Need, Options, Reach, Step, spec};
+use crate::{Component, Need, NodeStatus, Options, Reach, Step, spec};
 
 /// A plan that was not carried out.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -68,7 +68,7 @@ impl Page {
 pub struct ComponentStatus {
     /// Which.
     pub component: Component,
-    /// Its container.
+    /// Its container; with a swarm its service.
     pub container: String,
     /// The image that it was made from; empty when it is not there.
     pub image: String,
@@ -95,13 +95,16 @@ pub struct Status {
     pub options: Options,
     /// In the order in which they are started.
     pub components: Vec<ComponentStatus>,
+    /// The nodes of the swarm, with what runs on each; none where no swarm is wanted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<NodeStatus>,
 }
 
 impl Status {
     /// Is every component well?
     #[must_use]
     pub fn is_well(&self) -> bool {
-        self.components.iter().all(|component| component.well)
+        self.components.iter().all(|component| component.well) && self.nodes.iter().all(|node| node.well)
     }
 }
 

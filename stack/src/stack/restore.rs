@@ -209,9 +209,8 @@ impl Stack {
         let Some(content) = self.place.read(&path).await? else {
             return Err(wrong("there is none".to_owned()));
         };
-        spec::kept_options(&content)
-            .map(drop)
-            .map_err(|error| wrong(error.to_string()))
+        let options = spec::kept_options(&content).map_err(|error| wrong(error.to_string()))?;
+        self.manages_swarm(&options)
     }
 
     async fn put_in_place(

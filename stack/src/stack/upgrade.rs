@@ -70,14 +70,21 @@ impl Stack {
     pub async fn plan_upgrade(&self) -> Result<Vec<Upgrade>, StackError> {
         let note = self.upgrade_note().await?.unwrap_or_default();
         let options = self.kept().await?;
+        let services = self.services(&options).await?;
         let mut upgrades = Vec::new();
         for component in options.components() {
             let to = component.image().to_owned();
-            let seen = self.engine.container(component.container()).await?;
+            let seen = match services.iter().find(|service| service.component == component) {
+                Some(service) => Some(service.image.clone()).filter(|image| !image.is_empty()),
+                None => {
+                    let container = self.engine.container(component.container()).await?;
+                    container.map(|container| container.image)
+                }
+            };
             // Of one that was cut off in the middle, the container is gone or new.
             let from = match (note.former.get(&component), seen) {
                 (Some(former), _) => former.clone(),
-                (None, Some(seen)) => seen.image,
+                (None, Some(image)) => image,
                 (None, None) => continue,
             };
             if from != to {

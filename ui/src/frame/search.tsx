@@ -6,7 +6,7 @@ import { get, isAbort, type Sample } from '../api';
 import { appHref } from '../apps/cells';
 import { type Container, loadInventory } from '../containers';
 import { NAV } from '../pages/table';
-import { hosts } from '../server';
+import { hosts, keyOf, nameOf } from '../server';
 import { go, href, pageHref, route } from '../url';
 import { Icon, type IconName } from './icons';
 import { searching } from './topbar';
@@ -86,7 +86,9 @@ export function hits(text: string, known: Known): Hit[] {
   const containers = pick([...new Set(single.map((c) => c.name))], words, MOST_CONTAINERS);
   const appOf = new Map(known.containers.map((c) => [c.name, c.app]));
   const servers = known.hosts.filter((h) =>
-    `${h.metric.nodename} ${h.metric.instance}`.toLowerCase().includes(words),
+    `${h.metric.server ?? ''} ${h.metric.nodename} ${h.metric.instance}`
+      .toLowerCase()
+      .includes(words),
   );
   const metrics = pick(known.metrics, words, MOST_HITS);
   return [
@@ -102,10 +104,10 @@ export function hits(text: string, known: Known): Hit[] {
     ),
     ...servers.map(({ metric }): Hit => {
       const next = new URLSearchParams(params);
-      next.set('server', metric.instance ?? '');
+      next.set('server', keyOf(metric));
       return {
         icon: 'status',
-        title: metric.nodename ?? metric.instance ?? '',
+        title: nameOf(metric),
         about: 'server',
         href: href('/', next),
       };

@@ -1,7 +1,7 @@
 /** The top bar: which server, which time, how often, and the theme. */
 
 import { signal } from '@preact/signals';
-import { host, hosts } from '../server';
+import { host, hosts, keyOf, nameOf } from '../server';
 import { setTheme, THEMES, theme } from '../theme';
 import { formatDuration } from '../time';
 import { REFRESH_CHOICES, refresh, route, setParams, writeRefresh } from '../url';
@@ -34,7 +34,7 @@ export function TopBar({ title }: { title: string }) {
 }
 
 function ServerName({ title }: { title: string }) {
-  const name = host.value?.metric.nodename ?? '';
+  const name = host.value ? nameOf(host.value.metric) : '';
   if (hosts.value.length < 2) {
     return (
       <div class="server">
@@ -46,8 +46,9 @@ function ServerName({ title }: { title: string }) {
   return (
     <div class="server">
       <select
+        class="control"
         aria-label="Server"
-        value={host.value?.metric.instance ?? ''}
+        value={host.value ? keyOf(host.value.metric) : ''}
         onChange={(event) => {
           const next = new URLSearchParams(route.peek().params);
           next.set('server', event.currentTarget.value);
@@ -55,8 +56,8 @@ function ServerName({ title }: { title: string }) {
         }}
       >
         {hosts.value.map((h) => (
-          <option key={h.metric.instance} value={h.metric.instance ?? ''}>
-            {h.metric.nodename}
+          <option key={keyOf(h.metric)} value={keyOf(h.metric)}>
+            {nameOf(h.metric)}
           </option>
         ))}
       </select>

@@ -33,13 +33,18 @@ interface Check {
 
 const DISK = `{$host,${REAL_FS}}`;
 const place = (s: Sample): string => s.metric.mountpoint ?? '?';
-const target = (s: Sample): string => `${s.metric.job ?? '?'} ${s.metric.instance ?? ''}`.trim();
+const target = ({ metric }: Sample): string =>
+  metric.job === 'federate' && metric.server
+    ? `Server ${metric.server}`
+    : [metric.job ?? '?', metric.instance, metric.server && `of ${metric.server}`]
+        .filter(Boolean)
+        .join(' ');
 
 export const CHECKS: Check[] = [
   {
     level: 'bad',
     // The value is the time since the last good scrape, up to a day back.
-    expr: 'time() - max_over_time(timestamp(up == 1)[1d:1m]) and on (job, instance) up == 0 or up == 0',
+    expr: 'time() - max_over_time(timestamp(up == 1)[1d:1m]) and on (job, instance, server) up == 0 or up == 0',
     show: 'up == 0',
     say: (s) => `${target(s)} is down${s.value > 0 ? ` for ${spell(s.value)}` : ''}`,
   },

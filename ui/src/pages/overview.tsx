@@ -7,6 +7,7 @@ import { usePage } from '../live';
 import { Panel } from '../panel';
 import { useReadings } from '../readings';
 import { isLocal } from '../server';
+import { expectedRows } from '../servers';
 import { PANELS } from './overview_panels';
 
 const loadLead = () => import('./overview_lead');
@@ -27,12 +28,18 @@ export function Overview() {
   const marks = useComputed(() => weighty.value.slice(-MOST_MARKS).map(toMark));
   const loaded = useLater(loadLead);
   const top = opened && loaded !== 'failed' ? loaded : null;
+  const rows = expectedRows.value;
   return (
     <MarksContext.Provider value={marks}>
       <div class="lead">
         {top && <top.Lead />}
         {loaded === 'failed' && <Unloaded />}
       </div>
+      {(rows > 0 || top) && (
+        <div class="servers-place" style={{ '--rows': rows }}>
+          {top && <top.Servers />}
+        </div>
+      )}
       <div class={opened ? 'grid' : 'grid opening'}>
         {top ? <top.Cards /> : <Places />}
         {PANELS.filter((spec) => opened || spec.first).map((spec) => (

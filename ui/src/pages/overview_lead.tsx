@@ -5,10 +5,12 @@ import { useEffect, useRef } from 'preact/hooks';
 import { isAbort, now, query } from '../api';
 import { type Task, useTask } from '../live';
 import { fill } from '../questions';
-import { host, instance, loadHosts } from '../server';
+import { host, instance, loadHosts, nameOf } from '../server';
 import { spell } from '../time';
 import { CARDS, Card } from './cards';
 import { Health } from './health';
+
+export { Servers } from './overview_servers';
 
 export function Lead() {
   return (
@@ -50,9 +52,10 @@ function HostLine() {
   });
   useTask(task.current, element);
   const about = host.value?.metric;
+  const name = about ? nameOf(about) : '';
   useEffect(() => {
-    document.title = about?.nodename ? `${about.nodename} · Masthead` : 'Masthead';
-  }, [about?.nodename]);
+    document.title = name ? `${name} · Masthead` : 'Masthead';
+  }, [name]);
   const parts = about ? [`${about.sysname} ${about.release}`, about.machine] : [];
   if (up.value !== null) parts.unshift(`up ${spell(up.value)}`);
   return (

@@ -6,6 +6,7 @@
 pub(super) mod backup;
 pub(super) mod broken_off;
 mod hosts;
+pub(super) mod in_one_view;
 pub(super) mod life;
 pub(super) mod migrate;
 mod nodes;

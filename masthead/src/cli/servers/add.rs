@@ -6,6 +6,7 @@ use clap::Args;
 use serde_json::json;
 use stack::{Address, Level, Registry, Server, ServerName, survey};
 
+use super::seen;
 use crate::cli::stack::check::text;
 use crate::cli::stack::{EXIT_CODES, Outcome, Progress, host_keys, run_to_end};
 use crate::clock;
@@ -52,7 +53,7 @@ pub(super) fn run(args: &AddArgs) -> anyhow::Result<()> {
         let registry = Registry::load(&path)?;
         let name = server.name.to_string();
         let is_there = registry.servers().iter().any(|known| known.name == server.name);
-        let mut findings = Vec::new();
+        let mut surveys = Vec::new();
         // One that is registered already is refused below, in the same words.
         if !args.no_test && !is_there {
             let keys = host_keys(args.accept_new_host_key, true);
@@ -67,9 +68,13 @@ pub(super) fn run(args: &AddArgs) -> anyhow::Result<()> {
                     code: 7,
                 });
             }
-            findings = survey.findings;
+            surveys.push(survey);
         }
-        Registry::add(&path, server)?;
+        Registry::add(&path, server.clone())?;
+        if !surveys.is_empty() {
+            seen::look(&Registry::load(&path)?, &[&server], &surveys);
+        }
+        let findings: Vec<_> = surveys.into_iter().flat_map(|survey| survey.findings).collect();
         let wrong: Vec<_> = findings
             .iter()
             .filter(|f| f.level != Level::Ok)
@@ -91,7 +96,9 @@ impl AddArgs {
         let identity = match &self.identity {
             None => None,
             Some(file) => {
-                // Commands are run from other folders later.
+                // Commands are run from other folders later. `--identity=~/KEY` reaches us as it stands: not every shell reads it.
+                let home = file.strip_prefix("~").ok().zip(std::env::home_dir());
+                let file = home.map_or_else(|| file.clone(), |(rest, home)| home.join(rest));
                 let file = std::path::absolute(file)?;
                 if !file.is_file() {
                     anyhow::bail!("--identity {}: there is no such file", file.display());

@@ -3,9 +3,15 @@
 mod add;
 mod list;
 mod remove;
+mod seen;
 mod test;
 
+use std::io::IsTerminal;
+
 use clap::Subcommand;
+use stack::Event;
+
+use crate::cli::stack::Progress;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ServerCommand {
@@ -17,6 +23,17 @@ pub(super) enum ServerCommand {
     Test(test::TestArgs),
     /// Forget a server; what runs there is left alone
     Remove(remove::RemoveArgs),
+}
+
+/// Says on a terminal whom an answer is waited for; one that is silent may take half a minute.
+fn waiting(progress: &Progress, servers: usize) {
+    if std::io::stderr().is_terminal() && servers > 0 {
+        let what = match servers {
+            1 => "the server".to_owned(),
+            servers => format!("{servers} servers"),
+        };
+        progress.hear(Event::Waiting { what });
+    }
 }
 
 pub(super) fn run(command: &ServerCommand) -> anyhow::Result<()> {

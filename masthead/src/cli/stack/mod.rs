@@ -5,6 +5,7 @@
 
 mod backup;
 pub(super) mod check;
+mod embedded;
 mod life;
 mod logs;
 mod migrate;
@@ -21,6 +22,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use stack::{Component, HostKeys, Link, Pull, Registry, Run, Server, Stack};
+
+use crate::cli::out;
 
 pub(super) use outcome::{FOUND, Outcome, Usage, exit_code, run_to_end};
 pub(super) use progress::Progress;
@@ -119,7 +122,7 @@ impl Common {
             return Err(Usage("this is done on one server at a time: name it with --server NAME").into());
         }
         if let Some(name) = &self.server {
-            let registry = Registry::load(&Registry::default_path())?;
+            let registry = registered()?;
             return self.stack_of(registry.server(name)?, manner).await;
         }
         let base_dir = self.base_dir()?;
@@ -147,6 +150,19 @@ impl Manner {
             adopt: self.adopt,
         }
     }
+}
+
+/// The registered servers. Their file is closed to others where it was open.
+pub(super) fn registered() -> anyhow::Result<Registry> {
+    let registry = Registry::load(&Registry::default_path())?;
+    // Of a file that is somebody else's nothing can be mended, and it can be read all the same.
+    if let Ok(false) = registry.close() {
+        out::note(&format!(
+            "{} was readable for others; it is not any more",
+            registry.path().display()
+        ));
+    }
+    Ok(registry)
 }
 
 /// What is done about an unknown host key: `ssh` asks where there is a terminal, and only one server to ask about.

@@ -99,7 +99,8 @@ where
             }
         }
         Err(error) if json && error.downcast_ref::<Printed>().is_none() => {
-            let fields = json!({ "steps": progress.done() });
+            let steps = [progress.done(), progress.done_on_all()].concat();
+            let fields = json!({ "steps": steps });
             out::line(&object(false, fields, Some(&error)).to_string())?;
             Err(Printed(exit_code(&error).0).into())
         }

@@ -1,7 +1,7 @@
 //! Progress on standard error: a spinner and bars on a terminal, one line a step otherwise.
 
 use std::io::{IsTerminal, Write};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -16,6 +16,8 @@ pub(in crate::cli) struct Progress {
     /// Nothing where standard error is no terminal.
     bar: Option<ProgressBar>,
     done: Mutex<Vec<String>>,
+    /// Those of several servers together, each behind its server's name.
+    all: Arc<Mutex<Vec<String>>>,
     /// Stands before each line: which server it is about.
     prefix: String,
     /// What is being copied: said once where nothing moves.
@@ -32,13 +34,14 @@ impl Progress {
         Self {
             bar,
             done: Mutex::new(Vec::new()),
+            all: Arc::default(),
             prefix: String::new(),
             copying: Mutex::default(),
         }
     }
 
-    /// A line of its own for each of several servers.
-    pub(super) fn side_by_side(names: &[String]) -> Vec<Self> {
+    /// A line of its own for each of several servers; what is done on any of them is done for the whole, too.
+    pub(super) fn side_by_side(&self, names: &[String]) -> Vec<Self> {
         let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
         let many = std::io::stderr().is_terminal().then(MultiProgress::new);
         names
@@ -54,6 +57,7 @@ impl Progress {
                         bar
                     }),
                     done: Mutex::new(Vec::new()),
+                    all: Arc::clone(&self.all),
                     prefix,
                     copying: Mutex::default(),
                 }
@@ -74,6 +78,11 @@ impl Progress {
         self.done.lock().map(|done| done.clone()).unwrap_or_default()
     }
 
+    /// The steps that are done on all servers, each behind its server's name.
+    pub(super) fn done_on_all(&self) -> Vec<String> {
+        self.all.lock().map(|all| all.clone()).unwrap_or_default()
+    }
+
     /// Takes what moves off the terminal.
     pub(super) fn end(&self) {
         if let Some(bar) = &self.bar {
@@ -91,11 +100,16 @@ impl Progress {
     }
 
     /// Shows an event.
-    pub(super) fn hear(&self, event: Event) {
-        if let Event::Done { step, .. } = &event
-            && let Ok(mut done) = self.done.lock()
-        {
-            done.push(step.clone());
+    pub(in crate::cli) fn hear(&self, event: Event) {
+        if let Event::Done { step, .. } = &event {
+            if let Ok(mut done) = self.done.lock() {
+                done.push(step.clone());
+            }
+            if let Ok(mut all) = self.all.lock()
+                && !self.prefix.is_empty()
+            {
+                all.push(format!("{}: {step}", self.prefix.trim_end()));
+            }
         }
         match (&self.bar, event) {
             (_, Event::Planned { .. }) | (None, Event::Pulling { .. } | Event::Done { .. }) => {}
@@ -189,5 +203,14 @@ mod tests {
             });
         }
         assert_eq!(progress.done(), ["a", "b"]);
+        let lines = progress.side_by_side(&["db".to_owned(), "web-1".to_owned()]);
+        for line in &lines {
+            line.hear(Event::Done {
+                at: 1,
+                of: 1,
+                step: "c".to_owned(),
+            });
+        }
+        assert_eq!(progress.done_on_all(), ["db: c", "web-1: c"]);
     }
 }

@@ -4,10 +4,10 @@
 use comfy_table::{Table, presets};
 use futures_util::future::join_all;
 use serde_json::{Map, Value};
-use stack::{Registry, Stack};
+use stack::Stack;
 
 use super::outcome::{self, Outcome, Usage, object, run_to_end};
-use super::{Common, Manner, Progress};
+use super::{Common, Manner, Progress, registered};
 use crate::cli::error_text;
 
 /// What the command came to on a server.
@@ -25,14 +25,17 @@ pub(super) fn run(
     manner: &Manner,
     act: &impl AsyncFn(&Stack, &Progress) -> anyhow::Result<Outcome>,
 ) -> anyhow::Result<()> {
-    let registry = Registry::load(&Registry::default_path())?;
-    let servers = registry.servers();
-    if servers.is_empty() {
-        return Err(Usage("no server is registered; `masthead server add NAME USER@HOST` adds one").into());
-    }
-    let names: Vec<String> = servers.iter().map(|server| server.name.to_string()).collect();
-    let lines = Progress::side_by_side(&names);
-    run_to_end(common.json, &Progress::new(), async {
+    let whole = Progress::new();
+    run_to_end(common.json, &whole, async {
+        let registry = registered()?;
+        let servers = registry.servers();
+        if servers.is_empty() {
+            return Err(
+                Usage("no server is registered; `masthead server add NAME USER@HOST` adds one").into(),
+            );
+        }
+        let names: Vec<String> = servers.iter().map(|server| server.name.to_string()).collect();
+        let lines = whole.side_by_side(&names);
         let each = servers.iter().zip(&lines).map(async |(server, progress)| {
             let ended = async {
                 let stack = common.stack_of(server, manner).await?;

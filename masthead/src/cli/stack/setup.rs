@@ -1,10 +1,13 @@
 //! `masthead setup`: what is wanted from the flags, the plan, and its execution.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use serde_json::json;
 use stack::{Change, Component, Duration, NetworkName, Pull, Report, ServerName, Size};
 
-use super::{Common, EXIT_CODES, Manner, Outcome, component};
+use super::outcome::Usage;
+use super::{Common, EXIT_CODES, Manner, Outcome, component, embedded};
 
 #[derive(Debug, Args)]
 #[command(after_help = format!("Examples:
@@ -14,7 +17,9 @@ use super::{Common, EXIT_CODES, Manner, Outcome, component};
   masthead setup --without cadvisor
   masthead setup --server web-2                      on a registered server, over SSH
   masthead setup --all                               on all of them, side by side
+  masthead setup --runtime embedded --server web-2   this program as its service, instead of containers
   masthead setup --with alertmanager,grafana         and more; docs/upstream-stack.md says what each gives
+  masthead setup --swarm                             on a manager: the exporters on every node; docs/swarm.md
   masthead setup                                     again: nothing to do, flags of earlier runs are kept
 
 Needs root: files of the stack belong to the users that its containers run as. The engine is that of DOCKER_HOST (unix:///PATH), else Docker's.
@@ -24,6 +29,12 @@ The stack's folder holds prometheus.yml (made by setup), conf.d/ and rules/ (you
 pub(in crate::cli) struct SetupArgs {
     #[command(flatten)]
     common: Common,
+    /// What watches: the real Prometheus in containers, or this program as a service of a registered server (with --server)
+    #[arg(long, value_enum, default_value_t = Runtime::Upstream)]
+    runtime: Runtime,
+    /// With --runtime embedded: the program to copy there, where this one is for another architecture
+    #[arg(long, value_name = "FILE")]
+    binary: Option<PathBuf>,
     /// Leave a component out: node-exporter, cadvisor, or one that was asked for
     #[arg(long, value_name = "COMPONENT", value_parser = component, value_delimiter = ',')]
     without: Vec<Component>,
@@ -40,6 +51,18 @@ pub(in crate::cli) struct SetupArgs {
     /// Have it leave one that it joined
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     without_network: Vec<NetworkName>,
+    /// Have node_exporter and cAdvisor on every node of the swarm that this engine manages, nodes that join later too
+    #[arg(long, conflicts_with = "without_swarm")]
+    swarm: bool,
+    /// Have them on this host alone again
+    #[arg(long, conflicts_with = "swarm_encrypt")]
+    without_swarm: bool,
+    /// Encrypt what crosses between the nodes (IPsec; their firewalls have to let ESP through)
+    #[arg(long, conflicts_with = "without_swarm_encrypt")]
+    swarm_encrypt: bool,
+    /// Do not encrypt it any more
+    #[arg(long)]
+    without_swarm_encrypt: bool,
     /// How long samples are kept, such as 30d [default: 15d]
     #[arg(long, value_name = "DURATION")]
     retention_time: Option<Duration>,
@@ -64,6 +87,14 @@ pub(in crate::cli) struct SetupArgs {
     /// Print what would be done, and do nothing
     #[arg(long)]
     dry_run: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Runtime {
+    /// Containers of Prometheus and its exporters
+    Upstream,
+    /// Masthead itself
+    Embedded,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -106,6 +137,11 @@ fn port(text: &str) -> Result<(Component, u16), String> {
     Ok((component, port))
 }
 
+/// What two flags say that turn one thing on and off.
+fn on_or_off(on: bool, off: bool) -> Option<bool> {
+    (on || off).then_some(on)
+}
+
 impl SetupArgs {
     fn change(&self) -> Change {
         Change {
@@ -113,6 +149,8 @@ impl SetupArgs {
             with: self.with.iter().copied().collect(),
             join: self.network.iter().cloned().collect(),
             leave: self.without_network.iter().cloned().collect(),
+            swarm: on_or_off(self.swarm, self.without_swarm),
+            swarm_encrypt: on_or_off(self.swarm_encrypt, self.without_swarm_encrypt),
             ports: self.port.iter().copied().collect(),
             retention_time: self.retention_time.clone(),
             retention_size: self.retention_size.clone().map(|RetentionSize(size)| size),
@@ -122,7 +160,64 @@ impl SetupArgs {
     }
 }
 
+impl SetupArgs {
+    /// Flags to what `masthead service install` takes on the server.
+    fn embedded(&self) -> anyhow::Result<embedded::Wanted<'_>> {
+        let Some(server) = &self.common.server else {
+            return Err(Usage(
+                "--runtime embedded is for one registered server: name it with --server; on this machine `masthead service install` does it",
+            )
+            .into());
+        };
+        let change = self.change();
+        let others = self
+            .port
+            .iter()
+            .any(|(component, _)| *component != Component::Prometheus);
+        let limits = matches!(self.retention_size, Some(RetentionSize(None)));
+        embedded::refuse(
+            others
+                || limits
+                || !(change.with.is_empty() && change.without.is_empty())
+                || !(change.join.is_empty() && change.leave.is_empty())
+                || change.swarm.is_some()
+                || change.swarm_encrypt.is_some()
+                || change.server.is_some()
+                || change.scrape_interval.is_some()
+                || self.common.base_dir.is_some(),
+        )?;
+        let mut options = Vec::new();
+        if let Some((_, port)) = self.port.first() {
+            options.push(format!("--listen=127.0.0.1:{port}"));
+        }
+        if let Some(time) = &self.retention_time {
+            options.push(format!("--retention-time={time}"));
+        }
+        if let Some(RetentionSize(Some(size))) = &self.retention_size {
+            options.push(format!("--retention-size={size}"));
+        }
+        if self.adopt {
+            options.push("--adopt".to_owned());
+        }
+        Ok(embedded::Wanted {
+            server,
+            binary: self.binary.as_deref(),
+            options,
+            accept_new_host_key: self.common.accept_new_host_key,
+            dry_run: self.dry_run,
+            json: self.common.json,
+        })
+    }
+}
+
 pub(super) fn run(args: &SetupArgs) -> anyhow::Result<()> {
+    match args.runtime {
+        Runtime::Embedded => return embedded::run(&args.embedded()?),
+        Runtime::Upstream if args.binary.is_some() => {
+            return Err(Usage("--binary goes with --runtime embedded").into());
+        }
+        Runtime::Upstream => {}
+    }
     let manner = Manner {
         pull: args.pull.into(),
         adopt: args.adopt,

@@ -134,7 +134,9 @@ impl Operator {
     pub(super) fn adding(&self, host: &Host, address: &str, key: &str, args: &[&str]) -> Result<Command> {
         let mut command = host.rig.command(&["server", "add", &host.name()?, address]);
         command.arg("--identity").arg(self.key(key));
-        command.arg("--base-dir").arg(host.rig.base());
+        if !args.contains(&"--base-dir") {
+            command.arg("--base-dir").arg(host.rig.base());
+        }
         command.arg("--docker-socket").arg(host.rig.docker.socket());
         command.args(args);
         Ok(command)

@@ -202,7 +202,7 @@ fn registered(operator: &Operator, one: &mut Host, two: &mut Host) -> Result<()>
         .expect(0, &["one", "two", "reached in", "none is set up yet"])
 }
 
-fn all(host: &Host, name: &str, args: &[&str]) -> Result<Ran> {
+pub(super) fn all(host: &Host, name: &str, args: &[&str]) -> Result<Ran> {
     ran(&mut host.rig.command(&[&[name, "--all"], args].concat()))
 }
 

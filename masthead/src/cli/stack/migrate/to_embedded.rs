@@ -46,6 +46,11 @@ impl Plan {
             prometheus.is_some_and(|one| one.state == "running"),
             "the stack's Prometheus does not run, and it is asked before its data is moved; start it with `masthead start`"
         );
+        anyhow::ensure!(
+            status.options.swarm.is_none(),
+            "this stack watches all nodes of a swarm, and `masthead up` sees the machine that it runs on alone: `masthead setup --without-swarm` \
+             first; the nodes' history moves with the rest, and on each other node a Masthead of its own goes on"
+        );
         let data_dir = args.data_dir()?;
         let has_data = is_store(&data_dir)
             && blocks::open_read_only(&data_dir).map_or(true, |(db, _)| db.time_range().is_some());

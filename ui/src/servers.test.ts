@@ -1,0 +1,38 @@
+// @vitest-environment node
+import { expect, test } from 'vitest';
+import { type Registered, rowsOf } from './servers';
+
+const host = (nodename: string, server?: string) => ({
+  metric: { instance: `${nodename}:9100`, nodename, ...(server ? { server } : {}) },
+  value: 1,
+  time: 0,
+});
+const registered = (name: string, state: Registered['state'], reason: string | null = null) => ({
+  name,
+  address: `root@${name}`,
+  runtime: null,
+  state,
+  reason,
+  since: 7,
+});
+
+test('one machine alone has no rows', () => {
+  expect(rowsOf([host('a')], [])).toEqual([]);
+});
+
+test('this machine first, then servers by name, those out of reach among them', () => {
+  const rows = rowsOf(
+    [host('z'), host('vm', 'web-1'), host('vm', 'web-3')],
+    [registered('web-1', 'up'), registered('web-2', 'down', 'refused'), registered('web-3', 'up')],
+  );
+  expect(rows.map(({ key, name, state, reason }) => [key, name, state, reason])).toEqual([
+    ['z:9100', 'z', 'up', ''],
+    ['vm:9100@web-1', 'web-1', 'up', ''],
+    ['', 'web-2', 'down', 'refused'],
+    ['vm:9100@web-3', 'web-3', 'up', ''],
+  ]);
+});
+
+test('a server of which nothing is known yet has a row', () => {
+  expect(rowsOf([host('a')], [registered('web-1', 'connecting')])).toHaveLength(2);
+});
