@@ -284,7 +284,7 @@ fn joins(nodes: &mut Nodes) -> Result<()> {
     rig.wait_for(
         "node_uname_info{nodename=\"host-worker\",node=\"host-worker\",instance=\"host-worker:9100\"}",
     )?;
-    nodes.worker.rig.docker.burn("beside", &[], &["burn"])?;
+    nodes.worker.rig.docker.run("beside", &[], IMAGE, &["burn"])?;
     rig.wait_for("container_memory_working_set_bytes{name=\"beside\",node=\"host-worker\"} > 0")?;
     let here = "container_memory_working_set_bytes{name=\"beside\",node=\"host-manager\"}";
     if !rig.query(here)?.is_empty() {
