@@ -136,6 +136,10 @@ impl Docker {
     pub(crate) fn inside(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = self.command("nsenter");
         command.args(self.place.entry());
+        if matches!(self.place, Place::Machine(_)) {
+            // There the socket is where everybody looks for it, and has the same path on every machine.
+            command.env_remove("DOCKER_HOST");
+        }
         if self.mounts == Mounts::Shared {
             command.arg(format!("--mount=/proc/{}/ns/mnt", self.daemon.id()));
         }

@@ -259,6 +259,10 @@ const SIDE_BY_SIDE: &[Case] = &[
         run: stack::parts::story,
     },
     Case {
+        name: "a swarm's nodes are covered, those that join later too, and those that fail are named",
+        run: stack::swarm::story,
+    },
+    Case {
         name: "nobody reaches a stack without its password",
         run: stack::reach::everywhere,
     },

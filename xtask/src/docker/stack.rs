@@ -201,7 +201,13 @@ pub(crate) fn load_optional(docker: &Docker) -> Result<()> {
     load_all(docker, OPTIONAL)
 }
 
-fn load_all(docker: &Docker, images: &[Pinned]) -> Result<()> {
+/// Makes that of one component.
+pub(crate) fn load_one(docker: &Docker, component: &str) -> Result<()> {
+    let of = |pinned: &&Pinned| pinned.component == component;
+    load_all(docker, IMAGES.iter().chain(OPTIONAL).filter(of))
+}
+
+fn load_all<'a>(docker: &Docker, images: impl IntoIterator<Item = &'a Pinned>) -> Result<()> {
     let commands = shell::output(Command::new("busybox").arg("--list"))?;
     for pinned in images {
         let folder = TempDir::new("stack-image")?;

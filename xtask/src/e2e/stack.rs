@@ -9,11 +9,13 @@ mod hosts;
 pub(super) mod in_one_view;
 pub(super) mod life;
 pub(super) mod migrate;
+mod nodes;
 pub(super) mod over_ssh;
 pub(super) mod parts;
 pub(super) mod reach;
 pub(super) mod refused;
 pub(super) mod remote;
+pub(super) mod swarm;
 pub(super) mod upgrade;
 mod world;
 

@@ -27,7 +27,7 @@ const ANOTHER_MACHINE: &str = "another machine";
 
 /// How a try ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict {
+pub(super) enum Verdict {
     /// No connection.
     Closed,
     /// Connected, and asked for a password.
@@ -172,7 +172,7 @@ fn opened_with_the_password(rig: &Rig) -> Result<()> {
 }
 
 /// Tries a port from wherever `nc` runs.
-fn probe(mut nc: Command, address: &str, port: u16) -> Verdict {
+pub(super) fn probe(mut nc: Command, address: &str, port: u16) -> Verdict {
     match exchange(&mut nc, &format!("{address}:{port}"), "GET", PATH, None, b"") {
         Err(_) => Verdict::Closed,
         Ok(response) if response.status == 401 => Verdict::Asked,
