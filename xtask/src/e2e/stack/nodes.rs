@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use super::hosts::{Host, Operator, with_hosts};
-use super::{Outcome, Over, Ran, Rig, wait};
+use super::{Outcome, Over, Ran, Rig, ran, wait};
 use crate::{docker, shell};
 
 /// The ends of the cable between the nodes.
@@ -119,6 +119,15 @@ impl Nodes<'_> {
     /// `masthead NAME ARGS` on the worker, of a stack of its own.
     pub(super) fn on_worker(&self, name: &str, args: &[&str]) -> Result<Ran> {
         self.worker.rig.run(name, args)
+    }
+
+    /// Makes the manager a server of the operator's, which [`Nodes::over_ssh`] is about. Its socket is where it looks for one.
+    pub(super) fn register(&self) -> Result<()> {
+        let address = format!("root@{}", self.manager.address);
+        let mut command = self.rig().command(&["server", "add", "manager", &address]);
+        command.arg("--identity").arg(self.operator.key("id_ed25519"));
+        command.arg("--base-dir").arg(self.rig().base());
+        ran(command.arg("--accept-new-host-key"))?.expect(0, &[])
     }
 
     /// Runs something with commands that the operator gives over SSH.

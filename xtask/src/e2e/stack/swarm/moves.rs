@@ -14,10 +14,7 @@ use crate::docker::stack::name;
 /// Commands of the operator, to the manager as a registered server.
 pub(super) fn over_ssh(nodes: &mut Nodes) -> Result<()> {
     nodes.over_ssh(|nodes| {
-        nodes
-            .operator
-            .add(nodes.manager, "id_ed25519", &["--accept-new-host-key"])?
-            .expect(0, &[])?;
+        nodes.register()?;
         nodes
             .rig()
             .run("status", &[])?
