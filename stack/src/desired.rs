@@ -61,7 +61,7 @@ pub struct OverlaySpec {
 /// A secret of a swarm. It cannot be changed: its name goes with its content.
 #[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct SecretSpec {
-    /// With the beginning of the SHA-256 of its content.
+    /// With the beginning of a SHA-256 of its content and of whose it is.
     pub name: String,
     /// The bytes: a password's hash.
     #[serde(skip)]

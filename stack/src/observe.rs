@@ -42,7 +42,14 @@ pub(crate) async fn observe(engine: &Engine, place: &Place, base_dir: &Path) -> 
         }
     }
     // A swarm that has lost its managers is in nobody's way who does not want one.
-    let swarm = match engine.swarm(&base_dir.to_string_lossy(), &ours).await {
+    let base = base_dir.to_string_lossy();
+    let of_this = |container: &ObservedContainer| container.ours && container.base_dir == base;
+    let ours: Vec<String> = containers
+        .iter()
+        .filter(|(_, container)| of_this(container))
+        .map(|(name, _)| name.clone())
+        .collect();
+    let swarm = match engine.swarm(&base, &ours).await {
         Err(error @ StackError::Engine { .. }) => ObservedSwarm {
             fault: Some(error.to_string()),
             ..ObservedSwarm::default()

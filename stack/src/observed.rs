@@ -61,7 +61,7 @@ pub struct ObservedOverlay {
     pub attachable: bool,
     /// It is encrypted between nodes.
     pub encrypted: bool,
-    /// Names of containers of this node in it that are not ours.
+    /// Names of containers of this node in it, and of services, that are not ours.
     pub guests: Vec<String>,
 }
 

@@ -18,6 +18,8 @@ mod pending;
 mod refusal;
 mod swarm;
 
+pub(crate) use swarm::service_guest;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -88,7 +90,7 @@ pub fn plan(desired: &Desired, observed: &Observed, run: &Run) -> Result<Vec<Ste
         });
     }
     steps.extend(unwanted_networks(desired, observed, run));
-    steps.extend(swarm::after(desired, &observed.swarm));
+    steps.extend(swarm::after(desired, &observed.swarm, &anew, run));
     // Last: until then a container may still need them.
     steps.extend(unwanted_files.into_iter().map(|path| Step::RemoveFile { path }));
     Ok(steps)
@@ -480,6 +482,9 @@ fn is_file(observed: &Observed, path: &Path) -> bool {
         .is_some_and(|entry| entry.content.is_some())
 }
 
+#[cfg(test)]
+#[path = "plan/swarm_world.rs"]
+mod swarm_world;
 #[cfg(test)]
 #[path = "plan/tests.rs"]
 mod tests;

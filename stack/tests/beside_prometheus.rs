@@ -65,6 +65,7 @@ fn facts(base_dir: &Path) -> Facts {
         docker_socket: "/var/run/docker.sock".into(),
         containerd_socket: None,
         is_swarm_manager: false,
+        node_id: "n1".to_owned(),
         root_is_shared: true,
         has_kmsg: true,
         has_dev_disk: true,

@@ -27,8 +27,9 @@ export function ofKey(key: string): [instance: string, server: string] {
   return at < 0 ? [key, ''] : [key.slice(0, at), key.slice(at + 1)];
 }
 
-/** What people call a host: the registered name, else that of the machine. */
+/** What people call a host: the registered name, of a swarm with the node's, else that of the machine. */
 export function nameOf(labels: Labels): string {
+  if (labels.server && labels.node) return `${labels.server} / ${labels.node}`;
   return labels.server || labels.nodename || labels.instance || '';
 }
 

@@ -33,6 +33,19 @@ test('this machine first, then servers by name, those out of reach among them', 
   ]);
 });
 
+test('the nodes of a swarm are rows of their own, by name', () => {
+  const node = (name: string) => {
+    const { metric, ...rest } = host(name, 'shop');
+    return { ...rest, metric: { ...metric, node: name } };
+  };
+  const rows = rowsOf([host('z'), node('web-2'), node('web-1')], [registered('shop', 'up')]);
+  expect(rows.map(({ key, name }) => [key, name])).toEqual([
+    ['z:9100', 'z'],
+    ['web-1:9100@shop', 'shop / web-1'],
+    ['web-2:9100@shop', 'shop / web-2'],
+  ]);
+});
+
 test('a server of which nothing is known yet has a row', () => {
   expect(rowsOf([host('a')], [registered('web-1', 'connecting')])).toHaveLength(2);
 });

@@ -20,6 +20,7 @@ use crate::desired::{
 };
 use crate::nodes::{Node, Task};
 use crate::observed::{ObservedOverlay, ObservedService, ObservedSwarm, Owner};
+use crate::plan::service_guest;
 use crate::{StackError, spec};
 
 /// The engine's option that encrypts an overlay.
@@ -55,10 +56,17 @@ impl Engine {
             owner(&labels.unwrap_or_default(), &self.about.node_id, base_dir)
         };
         let mut found = ObservedSwarm::default();
+        let mut overlay = self.overlay(base_dir, our_containers).await?;
         for service in services {
             let name = name_of(&service);
             let labels = service.spec.as_ref().and_then(|spec| spec.labels.clone());
             let owner = owner(labels);
+            if let Some((overlay, id)) = &mut overlay
+                && owner != Owner::This
+                && is_in(&service, id)
+            {
+                overlay.guests.push(service_guest(&name));
+            }
             if spec::SERVICES.contains(&name.as_str()) || owner == Owner::This {
                 found.services.insert(name, observed(service, owner));
             }
@@ -69,15 +77,16 @@ impl Engine {
                 found.secrets.insert(secret.name.unwrap_or_default(), owner);
             }
         }
-        found.overlay = self.overlay(base_dir, our_containers).await?;
+        found.overlay = overlay.map(|(overlay, _)| overlay);
         Ok(found)
     }
 
+    /// The network of our name, and its id.
     async fn overlay(
         &self,
         base_dir: &str,
         our_containers: &[String],
-    ) -> Result<Option<ObservedOverlay>, StackError> {
+    ) -> Result<Option<(ObservedOverlay, String)>, StackError> {
         let name = spec::OVERLAY;
         let network = match self
             .docker
@@ -103,12 +112,13 @@ impl Engine {
             .collect();
         guests.sort();
         let options = network.options.unwrap_or_default();
-        Ok(Some(ObservedOverlay {
+        let overlay = ObservedOverlay {
             owner: owner(&network.labels.unwrap_or_default(), &self.about.node_id, base_dir),
             attachable: network.driver.as_deref() == Some("overlay") && network.attachable == Some(true),
             encrypted: options.contains_key(ENCRYPTED),
             guests,
-        }))
+        };
+        Ok(Some((overlay, network.id.unwrap_or_default())))
     }
 
     /// The nodes, by their names.
@@ -375,6 +385,14 @@ fn owner(labels: &HashMap<String, String>, node: &str, base_dir: &str) -> Owner 
             base_dir: label(LABEL_BASE_DIR),
         },
     }
+}
+
+/// Is it in the network of this id?
+fn is_in(service: &ApiService, network: &str) -> bool {
+    let template = service.spec.as_ref().and_then(|spec| spec.task_template.as_ref());
+    let networks = template.and_then(|template| template.networks.as_deref());
+    let mut networks = networks.unwrap_or_default().iter();
+    networks.any(|attached| attached.target.as_deref() == Some(network))
 }
 
 fn name_of(service: &ApiService) -> String {

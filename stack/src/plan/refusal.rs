@@ -85,9 +85,9 @@ impl fmt::Display for Foreign {
             ),
             Self::NetworkInUse { name, guests } => write!(
                 f,
-                "network {name} has to be made anew, but {} in it, not of this stack: `docker network disconnect {name} {}`, then try again",
+                "network {name} has to be made anew, but {} in it, not of this stack: `{}`, then try again",
                 are_in(guests),
-                guests.first().map_or("NAME", String::as_str)
+                leaving(name, guests.first().map_or("NAME", String::as_str))
             ),
             Self::Swarm { what, name } => write!(
                 f,
@@ -120,6 +120,14 @@ impl fmt::Display for Foreign {
                 )
             }
         }
+    }
+}
+
+/// How a guest leaves a network.
+fn leaving(network: &str, guest: &str) -> String {
+    match guest.strip_prefix(swarm::SERVICE_GUEST) {
+        Some(service) => format!("docker service update --network-rm {network} {service}"),
+        None => format!("docker network disconnect {network} {guest}"),
     }
 }
 

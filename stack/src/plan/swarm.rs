@@ -8,6 +8,9 @@ use crate::plan::refusal::Foreign;
 use crate::spec::{OVERLAY, SERVICES};
 use crate::{Run, Step};
 
+/// What stands before the names of services among the guests of a network.
+pub(super) const SERVICE_GUEST: &str = "service ";
+
 /// Is the overlay that is there the one that is wanted?
 pub(super) fn overlay_fits(wanted: &OverlaySpec, there: &ObservedOverlay) -> bool {
     there.owner == Owner::This && there.attachable && there.encrypted == wanted.encrypted
@@ -34,10 +37,20 @@ pub(super) fn foreign(desired: &Desired, observed: &ObservedSwarm, run: &Run) ->
     };
     if let Some(there) = &observed.overlay {
         let is_replaced = !overlay_fits(&wanted.overlay, there);
-        if is_replaced && !there.guests.is_empty() {
+        // What is of our names is adopted, so it is gone by then.
+        let is_adopted = |guest: &String| {
+            let mut names = wanted
+                .services
+                .iter()
+                .map(|service| service_guest(service.name()));
+            run.adopt && names.any(|name| name == *guest)
+        };
+        let mut guests = strangers(desired, there, run);
+        guests.retain(|guest| !is_adopted(guest));
+        if is_replaced && !guests.is_empty() {
             found.push(Foreign::NetworkInUse {
                 name: wanted.overlay.name.clone(),
-                guests: there.guests.clone(),
+                guests,
             });
         } else if !run.adopt {
             found.extend(not_ours("network", &wanted.overlay.name, &there.owner));
@@ -52,6 +65,19 @@ pub(super) fn foreign(desired: &Desired, observed: &ObservedSwarm, run: &Run) ->
     found
 }
 
+/// What a service is called among the guests of a network, where a container may have the same name.
+pub(crate) fn service_guest(name: &str) -> String {
+    format!("{SERVICE_GUEST}{name}")
+}
+
+/// Who is in the overlay and not ours, nor will be.
+fn strangers(desired: &Desired, there: &ObservedOverlay, run: &Run) -> Vec<String> {
+    let is_adopted =
+        |guest: &&String| run.adopt && desired.containers.iter().any(|spec| spec.name == **guest);
+    let guests = there.guests.iter().filter(|guest| !is_adopted(guest));
+    guests.cloned().collect()
+}
+
 /// What has to be there before the containers are. `anew` has the overlay's name where that has to be made (anew).
 pub(super) fn before(desired: &Desired, observed: &ObservedSwarm, anew: &BTreeSet<String>) -> Vec<Step> {
     let Some(wanted) = &desired.swarm else {
@@ -62,15 +88,15 @@ pub(super) fn before(desired: &Desired, observed: &ObservedSwarm, anew: &BTreeSe
         .map(Step::CreateSecret)
         .collect();
     let overlay_is_anew = anew.contains(&wanted.overlay.name);
-    if overlay_is_anew && observed.overlay.is_some() {
-        // Whoever they belong to: the user said so, or they are ours.
-        steps.extend(
-            wanted
-                .services
-                .iter()
-                .filter(|service| observed.services.contains_key(service.name()))
-                .map(|service| remove(service.name(), "its network is made anew")),
-        );
+    let gone = overlay_is_anew && observed.overlay.is_some();
+    if gone {
+        // Those that are not ours, the user lets us take.
+        let is_wanted = |name: &str| wanted.services.iter().any(|service| service.name() == name);
+        let leaving = observed
+            .services
+            .iter()
+            .filter(|(name, there)| there.owner == Owner::This || is_wanted(name));
+        steps.extend(leaving.map(|(name, _)| remove(name, "its network is made anew")));
         steps.push(Step::RemoveOverlay {
             name: wanted.overlay.name.clone(),
         });
@@ -78,7 +104,6 @@ pub(super) fn before(desired: &Desired, observed: &ObservedSwarm, anew: &BTreeSe
     if overlay_is_anew {
         steps.push(Step::CreateOverlay(wanted.overlay.clone()));
     }
-    let gone = overlay_is_anew && observed.overlay.is_some();
     for service in &wanted.services {
         steps.extend(service_steps(service, observed, gone));
     }
@@ -109,17 +134,25 @@ fn service_steps(service: &ServiceSpec, observed: &ObservedSwarm, gone: bool) ->
 }
 
 /// What is of this stack and not wanted, when no container needs it any more.
-pub(super) fn after(desired: &Desired, observed: &ObservedSwarm) -> Vec<Step> {
+pub(super) fn after(
+    desired: &Desired,
+    observed: &ObservedSwarm,
+    anew: &BTreeSet<String>,
+    run: &Run,
+) -> Vec<Step> {
     let wanted = desired.swarm.as_ref();
+    // With the overlay all of them went.
+    let gone = observed.overlay.is_some() && anew.contains(OVERLAY);
     let keeps_service = |name: &str| {
-        wanted.is_some_and(|wanted| wanted.services.iter().any(|service| service.name() == name))
+        gone || wanted.is_some_and(|wanted| wanted.services.iter().any(|service| service.name() == name))
     };
     let keeps_secret =
         |name: &str| wanted.is_some_and(|wanted| wanted.secrets.iter().any(|secret| secret.name == name));
+    let is_shared = |there: &ObservedOverlay| !strangers(desired, there, run).is_empty();
     rest(
         observed,
         keeps_service,
-        wanted.is_some(),
+        |there| wanted.is_some() || is_shared(there),
         keeps_secret,
         "no longer wanted",
     )
@@ -127,13 +160,19 @@ pub(super) fn after(desired: &Desired, observed: &ObservedSwarm) -> Vec<Step> {
 
 /// All that is of this stack.
 pub(super) fn removal(observed: &ObservedSwarm) -> Vec<Step> {
-    rest(observed, |_| false, false, |_| false, "the stack is removed")
+    rest(
+        observed,
+        |_| false,
+        |there| !there.guests.is_empty(),
+        |_| false,
+        "the stack is removed",
+    )
 }
 
 fn rest(
     observed: &ObservedSwarm,
     keeps_service: impl Fn(&str) -> bool,
-    keeps_overlay: bool,
+    keeps_overlay: impl Fn(&ObservedOverlay) -> bool,
     keeps_secret: impl Fn(&str) -> bool,
     why: &str,
 ) -> Vec<Step> {
@@ -149,7 +188,7 @@ fn rest(
     let overlay = observed
         .overlay
         .as_ref()
-        .filter(|there| there.owner == Owner::This && there.guests.is_empty() && !keeps_overlay);
+        .filter(|there| there.owner == Owner::This && !keeps_overlay(there));
     steps.extend(overlay.map(|_| Step::RemoveOverlay {
         name: OVERLAY.to_owned(),
     }));

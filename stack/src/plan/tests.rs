@@ -9,14 +9,15 @@ use proptest::sample::{Index, select, subsequence};
 use super::world::{Container, World};
 use super::{Foreign, Refusal, kept_path, plan, removal};
 use crate::desired::{Access, FileKind};
-use crate::observed::{ObservedEntry, State};
+use crate::observed::{ObservedEntry, Owner, State};
 use crate::options::Pull;
 use crate::spec::{
-    NETWORK, NETWORKS, OPTIONS_FILE, PENDING_FILE, desired, is_as_made, kind_of, known_files, password_file,
+    NETWORK, NETWORKS, OPTIONS_FILE, OVERLAY, PENDING_FILE, SERVICES, desired, is_as_made, kind_of,
+    known_files, password_file,
 };
-use crate::{Component, Facts, Need, Options, Range, Run, Secret, Step};
+use crate::{Component, Facts, Need, Options, Range, Run, Secret, Step, Swarm};
 
-const BASE: &str = "/etc/masthead/prometheus";
+pub(super) const BASE: &str = "/etc/masthead/prometheus";
 const ALL: [Component; 7] = Component::ALL;
 
 fn options() -> Options {
@@ -88,6 +89,14 @@ enum Fate {
     NetworkOther(&'static str),
     Guest,
     ImagesGone,
+    ServiceGone(&'static str),
+    ServiceStopped(&'static str),
+    ServiceChanged(&'static str),
+    ServiceIsOf(&'static str, Owner),
+    OverlayIsOf(Owner),
+    OverlayOther,
+    GuestOfOverlay,
+    SecretOfBefore,
 }
 
 fn pick<'a, T>(index: &Index, items: &'a [T]) -> Option<&'a T> {
@@ -157,7 +166,65 @@ impl Fate {
                 };
                 world.containers.insert("masthead-other".to_owned(), other);
             }
+            Self::ServiceGone(_)
+            | Self::ServiceStopped(_)
+            | Self::ServiceChanged(_)
+            | Self::ServiceIsOf(..)
+            | Self::OverlayIsOf(_)
+            | Self::OverlayOther
+            | Self::GuestOfOverlay
+            | Self::SecretOfBefore => self.befall_swarm(world),
             _ => self.befall_container(world),
+        }
+    }
+
+    fn befall_swarm(&self, world: &mut World) {
+        match self {
+            Self::SecretOfBefore => {
+                let name = "masthead-cadvisor-users-0".to_owned();
+                world.swarm.secrets.insert(name, Owner::This);
+            }
+            Self::OverlayIsOf(owner) => {
+                if let Some(overlay) = &mut world.swarm.overlay {
+                    overlay.owner = owner.clone();
+                }
+            }
+            Self::OverlayOther => {
+                if let Some(overlay) = &mut world.swarm.overlay {
+                    overlay.encrypted ^= true;
+                }
+            }
+            Self::GuestOfOverlay => {
+                if let Some(overlay) = &world.swarm.overlay {
+                    let networks = [(OVERLAY.to_owned(), overlay.id)].into();
+                    let guest = Container {
+                        networks,
+                        ..foreign(world, false)
+                    };
+                    world.containers.insert("shop-2".to_owned(), guest);
+                }
+            }
+            Self::ServiceGone(name)
+            | Self::ServiceStopped(name)
+            | Self::ServiceChanged(name)
+            | Self::ServiceIsOf(name, _) => {
+                let Some(there) = world.swarm.services.get_mut(*name) else {
+                    return;
+                };
+                match self {
+                    Self::ServiceStopped(_) => there.is_stopped = true,
+                    Self::ServiceChanged(_) => there.fingerprint = "older".to_owned(),
+                    Self::ServiceIsOf(_, owner) => {
+                        there.owner = owner.clone();
+                        // Others have files of their own.
+                        there.secrets.clear();
+                    }
+                    _ => {
+                        world.swarm.services.remove(*name);
+                    }
+                }
+            }
+            other => unreachable!("{other:?}"),
         }
     }
 
@@ -273,10 +340,20 @@ const USERS_FILES: [&str; 6] = [
     "prometheus.yml.old",
 ];
 
+/// Others than ourselves.
+fn owners() -> Vec<Owner> {
+    let other = |node: &str, base_dir: &str| Owner::Other {
+        node: node.to_owned(),
+        base_dir: base_dir.to_owned(),
+    };
+    vec![Owner::Stranger, other("n2", BASE), other("n1", "/srv/other")]
+}
+
 fn fates() -> impl Strategy<Value = Vec<Fate>> {
     let component = || select(ALL.to_vec());
     let network = || select(NETWORKS.to_vec());
     let index = any::<Index>;
+    let service = || select(SERVICES.to_vec());
     let states = vec![
         State::Created,
         State::Exited,
@@ -302,6 +379,11 @@ fn fates() -> impl Strategy<Value = Vec<Fate>> {
         network().prop_map(Fate::NetworkGone),
         network().prop_map(Fate::NetworkOther),
         Just(Fate::ImagesGone),
+        service().prop_map(Fate::ServiceGone),
+        service().prop_map(Fate::ServiceStopped),
+        service().prop_map(Fate::ServiceChanged),
+        Just(Fate::OverlayOther),
+        Just(Fate::SecretOfBefore),
     ];
     let rare = prop_oneof![
         index().prop_map(Fate::FolderInTheWay),
@@ -311,6 +393,9 @@ fn fates() -> impl Strategy<Value = Vec<Fate>> {
         component().prop_map(Fate::ContainerOfOther),
         network().prop_map(Fate::NetworkForeign),
         Just(Fate::Guest),
+        (service(), select(owners())).prop_map(|(name, owner)| Fate::ServiceIsOf(name, owner)),
+        select(owners()).prop_map(Fate::OverlayIsOf),
+        Just(Fate::GuestOfOverlay),
     ];
     prop::collection::vec(prop_oneof![8 => common, 2 => rare], 0..7)
 }
@@ -324,9 +409,19 @@ fn some_options() -> impl Strategy<Value = (Options, Facts)> {
     let without = subsequence(of(Need::Default), 0..=2);
     let with = subsequence(of(Need::Optional), 0..=4);
     let intervals = select(vec!["15s", "30s"]);
-    (without, with, intervals, any::<bool>(), any::<bool>(), 1..3_u8).prop_map(
-        |(without, with, interval, moved, platform, round)| {
+    let swarm = select(vec![None, None, Some(false), Some(true)]);
+    (
+        without,
+        with,
+        intervals,
+        any::<bool>(),
+        any::<bool>(),
+        1..3_u8,
+        swarm,
+    )
+        .prop_map(|(without, with, interval, moved, platform, round, swarm)| {
             let mut options = options();
+            options.swarm = swarm.map(|encrypt| Swarm { encrypt });
             options.without = without.into_iter().collect();
             options.with = with.into_iter().collect();
             options.scrape_interval = interval.parse().unwrap();
@@ -339,8 +434,7 @@ fn some_options() -> impl Strategy<Value = (Options, Facts)> {
                 facts.platform_networks.push("dokploy-network".to_owned());
             }
             (options, facts)
-        },
-    )
+        })
 }
 
 const DATA: [&str; 4] = ["data", "alertmanager-data", "pushgateway-data", "grafana-data"];
@@ -383,6 +477,11 @@ fn assert_untouched(before: &World, after: &World, adopt: bool, purge: bool) {
     for (name, there) in others_containers(before, adopt) {
         assert_eq!(after.containers.get(name), Some(there), "{name}");
     }
+    for (name, there) in &before.swarm.services {
+        if there.owner != Owner::This && !adopt {
+            assert_eq!(after.swarm.services.get(name), Some(there), "{name}");
+        }
+    }
     // What is replaced of somebody else's folder stays beside the new file.
     if before.observe().base_dir_is_foreign {
         for (path, entry) in &before.entries {
@@ -417,6 +516,15 @@ fn assert_justified(refusal: &Refusal, world: &World, run: &Run) {
             Foreign::Network { name } => assert!(!run.adopt && !world.networks[name].ours),
             Foreign::NetworkInUse { guests, .. } => {
                 assert!(!guests.is_empty() && guests.iter().all(|guest| text.contains(guest)));
+            }
+            Foreign::Swarm { .. } | Foreign::OtherNode { .. } => {
+                let swarm = &world.swarm;
+                let others = swarm.services.values().any(|there| there.owner != Owner::This);
+                let overlay = swarm
+                    .overlay
+                    .as_ref()
+                    .is_some_and(|there| there.owner != Owner::This);
+                assert!(!run.adopt && (others || overlay));
             }
             Foreign::BaseDir { .. } => assert!(!run.adopt),
             Foreign::Path { path, .. } => {
@@ -496,6 +604,10 @@ proptest! {
             assert_untouched(&world, &host, false, purge);
             let is_ours = |there: &Container| there.ours && there.base_dir == BASE;
             prop_assert!(!host.containers.values().any(is_ours));
+            let mut owners = host.swarm.services.values().map(|there| &there.owner).chain(host.swarm.secrets.values());
+            prop_assert!(owners.all(|owner| *owner != Owner::This));
+            let overlay = host.swarm.overlay.as_ref().filter(|there| there.owner == Owner::This);
+            prop_assert!(overlay.is_none() || !host.observe().swarm.overlay.expect("one").guests.is_empty());
             for network in host.observe().networks.values() {
                 let others = host.containers.values().any(|there| there.ours);
                 prop_assert!(!network.ours || !network.guests.is_empty() || others);

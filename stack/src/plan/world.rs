@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::KEPT_SUFFIX;
+use super::swarm_world::Swarm;
 use crate::desired::{ContainerSpec, Desired, FileKind, FolderKind, OnChange};
 use crate::observed::{Observed, ObservedContainer, ObservedEntry, ObservedNetwork, State};
-use crate::spec::{OPTIONS_FILE, desired, known_paths};
+use crate::spec::{OPTIONS_FILE, OVERLAY, desired, known_paths};
 use crate::{Component, Facts, Options, Step};
 
 /// A container and what the program in it has read.
@@ -40,6 +41,7 @@ pub(super) struct World {
     pub(super) entries: BTreeMap<PathBuf, ObservedEntry>,
     pub(super) containers: BTreeMap<String, Container>,
     pub(super) images: BTreeSet<String>,
+    pub(super) swarm: Swarm,
     /// Networks of the platform, which nobody of us makes.
     pub(super) platform: BTreeSet<String>,
     last_id: u64,
@@ -65,6 +67,13 @@ impl World {
             .chain(wanted.files.iter().cloned().map(|file| Step::WriteFile {
                 file,
                 is_there: false,
+            }))
+            .chain(wanted.swarm.iter().flat_map(|swarm| {
+                let secrets = swarm.secrets.iter().cloned().map(Step::CreateSecret);
+                let services = swarm.services.iter().cloned().map(Box::new);
+                secrets
+                    .chain([Step::CreateOverlay(swarm.overlay.clone())])
+                    .chain(services.map(Step::CreateService))
             }))
             .chain(wanted.containers.iter().flat_map(|spec| {
                 let name = spec.name.clone();
@@ -124,10 +133,17 @@ impl World {
                 })
                 .collect(),
             images: self.images.clone(),
+            swarm: self.swarm.observe(self.guests_of_overlay()),
         }
     }
 
-    fn guests(&self, network: &str) -> Vec<String> {
+    /// A number that nothing else has.
+    pub(super) fn next_id(&mut self) -> u64 {
+        self.last_id += 1;
+        self.last_id
+    }
+
+    pub(super) fn guests(&self, network: &str) -> Vec<String> {
         let is_in = |there: &Container| !there.ours && there.networks.contains_key(network);
         let guests = self.containers.iter().filter(|(_, there)| is_in(there));
         guests.map(|(name, _)| name.clone()).collect()
@@ -137,9 +153,8 @@ impl World {
         match step {
             Step::PullImage { image } => assert!(self.images.insert(image.clone()), "{image} is there"),
             Step::CreateNetwork(spec) => {
-                self.last_id += 1;
                 let network = Network {
-                    id: self.last_id,
+                    id: self.next_id(),
                     ours: true,
                     subnet: spec.subnet.clone(),
                     gateway: spec.gateway,
@@ -174,6 +189,13 @@ impl World {
             | Step::RestartContainer { .. }
             | Step::UnpauseContainer { .. }
             | Step::Reload { .. } => self.apply_to_containers(step),
+            Step::CreateOverlay(_)
+            | Step::RemoveOverlay { .. }
+            | Step::CreateSecret(_)
+            | Step::RemoveSecret { .. }
+            | Step::CreateService(_)
+            | Step::UpdateService(_)
+            | Step::RemoveService { .. } => self.apply_to_swarm(step),
         }
     }
 
@@ -352,6 +374,7 @@ impl World {
     fn network_id(&self, name: &str) -> u64 {
         match self.networks.get(name) {
             Some(network) => network.id,
+            None if name == OVERLAY => self.swarm.overlay.as_ref().expect("an overlay").id,
             _ if self.platform.contains(name) => 0,
             _ => panic!("no network {name}"),
         }
@@ -419,6 +442,7 @@ impl World {
                 assert_eq!(there.networks.get(network), Some(&self.network_id(network)));
             }
         }
+        self.assert_swarm_is(desired);
         for component in Component::ALL {
             let is_wanted = desired.containers.iter().any(|spec| spec.component == component);
             let there = self.containers.get(component.container());

@@ -65,7 +65,17 @@ pub(super) fn swarm(options: &Options, facts: &Facts) -> Option<SwarmSpec> {
 fn secret(component: Component, facts: &Facts) -> SecretSpec {
     let content = files::hash_content(component, facts).into_bytes();
     let mut name = format!("{}-users-", component.container());
-    for byte in Sha256::digest(&content).iter().take(6) {
+    // Not of the content alone: a backup may be restored on another node of the same swarm.
+    let mut digest = Sha256::new();
+    for part in [
+        facts.node_id.as_bytes(),
+        facts.base_dir.as_os_str().as_encoded_bytes(),
+        &content,
+    ] {
+        digest.update(part);
+        digest.update([0]);
+    }
+    for byte in digest.finalize().iter().take(6) {
         name.push_str(&format!("{byte:02x}"));
     }
     SecretSpec {
