@@ -89,6 +89,8 @@ impl Stack {
         };
         if let Err(error) = unpacked {
             areas.clear().await?;
+            // Where nothing was, nothing stays.
+            self.place.remove_if_empty(&self.run.base_dir).await?;
             return Err(error);
         }
         let report = RestoreReport {
