@@ -89,8 +89,9 @@ impl Stack {
         };
         if let Err(error) = unpacked {
             areas.clear().await?;
-            // Where nothing was, nothing stays.
-            self.place.remove_if_empty(&self.run.base_dir).await?;
+            if !had_stack {
+                self.leave_nothing().await?;
+            }
             return Err(error);
         }
         let report = RestoreReport {
@@ -106,6 +107,16 @@ impl Stack {
             }
             Err(error) => Err(self.take_back(&areas, had_stack, error, events).await),
         }
+    }
+
+    /// Where nothing was, no empty folders stay.
+    async fn leave_nothing(&self) -> Result<(), StackError> {
+        for folder in data_folders() {
+            self.place
+                .remove_if_empty(&self.run.base_dir.join(folder))
+                .await?;
+        }
+        self.place.remove_if_empty(&self.run.base_dir).await
     }
 
     /// Is the backup one of an upstream stack, and can this base directory hold it?
