@@ -1,6 +1,6 @@
 //! What a stack of a swarm goes through that stays the same otherwise: commands over SSH, upgrade, backup and restore, off and on again.
 
-use std::fs;
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
@@ -10,6 +10,7 @@ use super::super::upgrade::{moment, older};
 use super::super::wait;
 use super::{SERVICES, are_up, is_settled};
 use crate::docker::stack::name;
+use crate::shell;
 
 /// Commands of the operator, to the manager as a registered server.
 pub(super) fn over_ssh(nodes: &mut Nodes) -> Result<()> {
@@ -97,12 +98,12 @@ pub(super) fn backed_up(nodes: &mut Nodes) -> Result<()> {
     let file = rig.folder.path().join("swarm.tar.gz").display().to_string();
     rig.done("backup", &[&file])?;
     // A worker is no manager: nothing is touched there.
-    nodes
-        .on_worker("restore", &[&file, "--yes"])?
-        .expect(1, &["manager"])?;
+    let refused = nodes.on_worker("restore", &[&file, "--yes"])?;
+    refused.expect(1, &["manager"])?;
     let base = nodes.worker.rig.base();
-    if fs::exists(&base)? {
-        bail!("{} was made on the worker", base.display());
+    if base.exists() {
+        let left = shell::output(Command::new("find").arg(&base))?;
+        bail!("something was made on the worker: {left}{}", refused.text());
     }
     rig.done("setup", &["--retention-time", "7d", "--pull", "never"])?;
     rig.done("restore", &[&file, "--yes"])?;
@@ -122,11 +123,12 @@ pub(super) fn off_and_on(nodes: &mut Nodes) -> Result<()> {
     .with_context(|| format!("{:?}", nodes.ours_of_swarm()))?;
     nothing_is_missing(&before, &rig.samples(&at)?)?;
     for job in ["cadvisor", "node-exporter"] {
-        let promql = format!("up{{job=\"{job}\"}} == 1");
-        rig.wait_for(&promql)?;
-        if rig.query(&format!("up{{job=\"{job}\"}}"))?.len() != 1 {
-            bail!("one target of {job} is wanted");
-        }
+        let promql = format!("up{{job=\"{job}\"}}");
+        wait("one target is left of each job, and is up", || {
+            let up = rig.query(&promql)?;
+            Ok(matches!(up.as_slice(), [(labels, 1.0)] if labels["instance"].as_str().is_some_and(|at| at.starts_with("host-manager:"))))
+        })
+        .with_context(|| format!("{:?}", rig.query(&promql)))?;
     }
     is_settled(nodes)?;
     rig.done("setup", &["--swarm", "--pull", "never"])?;
