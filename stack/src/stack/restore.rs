@@ -83,12 +83,16 @@ impl Stack {
             .ok()
             .flatten()
             .is_some();
+        let had_folder = self.place.exists(&self.run.base_dir).await;
         let unpacked = match self.unpack(file, &checked, &areas, events).await {
             Ok(()) => self.has_options(&areas).await,
             Err(error) => Err(error),
         };
         if let Err(error) = unpacked {
             areas.clear().await?;
+            if !had_folder {
+                self.place.remove_if_empty(&self.run.base_dir).await?;
+            }
             return Err(error);
         }
         let report = RestoreReport {
