@@ -9,8 +9,8 @@ use crate::{Component, Event, Observed, OnEvent, Options, StackError};
 
 /// Containers that do not run on the nodes by then, images included, will not.
 const NODES_LIMIT: Duration = Duration::from_secs(300);
-/// What was rejected or has failed for as long is not about to come right: the swarm has tried it twice.
-const FAILURE_LIMIT: Duration = Duration::from_secs(12);
+/// What was rejected or has failed in so many looks, for twelve seconds, is not about to come right: the swarm has tried it twice.
+const FAILING_LOOKS: u32 = 24;
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -121,44 +121,50 @@ impl Stack {
         options: &Options,
         events: OnEvent<'_>,
     ) -> Result<(), StackError> {
-        let began = tokio::time::Instant::now();
-        let mut failing_since = None;
-        let mut said = String::new();
+        let mut waiting = String::new();
+        let settled = self.wait_for_nodes(options, &mut waiting, events);
+        match tokio::time::timeout(NODES_LIMIT, settled).await {
+            Ok(settled) => settled,
+            Err(_) => Err(StackError::Invalid(format!(
+                "after {} s there is still no {waiting}; `masthead status` shows the nodes",
+                NODES_LIMIT.as_secs()
+            ))),
+        }
+    }
+
+    async fn wait_for_nodes(
+        &self,
+        options: &Options,
+        waiting: &mut String,
+        events: OnEvent<'_>,
+    ) -> Result<(), StackError> {
+        let mut failing_looks = 0;
         loop {
             let (nodes, status) = self.nodes(options).await?;
-            let failures = nodes::failures(&status);
-            let waiting = status
+            let late = status
                 .iter()
                 .zip(&nodes)
                 .find(|(status, node)| node.is_expected() && !status.well);
             let updating = self.updating(options).await?;
-            let Some(what) = waiting.map(|(node, _)| waited_for(node)).or(updating) else {
+            let Some(what) = late.map(|(node, _)| waited_for(node)).or(updating) else {
                 for text in nodes::out_of_it(&nodes) {
                     events(Event::Warning { text });
                 }
                 return Ok(());
             };
-            match failures.first() {
-                None => failing_since = None,
-                Some((node, exporter)) => {
-                    let since = *failing_since.get_or_insert_with(tokio::time::Instant::now);
-                    if since.elapsed() > FAILURE_LIMIT {
-                        return Err(StackError::Service {
-                            service: exporter.service.clone(),
-                            node: node.hostname.clone(),
-                            what: format!("is {}: {}", exporter.state, exporter.error),
-                        });
-                    }
+            failing_looks = match nodes::failures(&status).first() {
+                None => 0,
+                Some((node, exporter)) if failing_looks > FAILING_LOOKS => {
+                    return Err(StackError::Service {
+                        service: exporter.service.clone(),
+                        node: node.hostname.clone(),
+                        what: format!("is {}: {}", exporter.state, exporter.error),
+                    });
                 }
-            }
-            if began.elapsed() > NODES_LIMIT {
-                return Err(StackError::Invalid(format!(
-                    "after {} s there is still no {what}; `masthead status` shows the nodes",
-                    NODES_LIMIT.as_secs()
-                )));
-            }
-            if said != what {
-                said.clone_from(&what);
+                Some(_) => failing_looks + 1,
+            };
+            if *waiting != what {
+                waiting.clone_from(&what);
                 events(Event::Waiting { what });
             }
             tokio::time::sleep(PAUSE).await;
