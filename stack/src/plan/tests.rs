@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
-use super::fates::{USERS_FILES, fates, write};
+use super::fates::{Fate, USERS_FILES, fates, write};
 use super::world::{Container, World};
 use super::{Foreign, Refusal, kept_path, plan, removal};
 use crate::desired::FileKind;

@@ -9,10 +9,21 @@ use crate::{Component, Event, Observed, OnEvent, Options, StackError};
 
 /// Containers that do not run on the nodes by then, images included, will not.
 const NODES_LIMIT: Duration = Duration::from_secs(300);
-/// What was rejected or has failed in so many looks, for twelve seconds, is not about to come right: the swarm has tried it twice.
+/// What is rejected or has failed at so many looks in a row is not about to come right: in 12 s the swarm has tried it twice.
 const FAILING_LOOKS: u32 = 24;
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(500);
+
+/// What was seen of a swarm.
+#[derive(Debug, Default)]
+pub(super) struct SeenNodes {
+    pub(super) services: Vec<SeenService>,
+    pub(super) nodes: Vec<Node>,
+    /// One a node, in their order.
+    pub(super) status: Vec<NodeStatus>,
+    /// Why nothing could be seen, with the cure.
+    pub(super) fault: Option<String>,
+}
 
 impl Stack {
     /// Can the engine do what is wanted of a swarm?
@@ -31,20 +42,41 @@ impl Stack {
 
     /// Does the engine manage a swarm, where one is wanted?
     pub(super) fn manages_swarm(&self, options: &Options) -> Result<(), StackError> {
+        match self.lacks_swarm(options) {
+            None => Ok(()),
+            Some(why) => Err(StackError::Invalid(format!(
+                "nothing was changed: --swarm needs an engine that manages a swarm, and {why}. `masthead setup --without-swarm` does without"
+            ))),
+        }
+    }
+
+    /// Why the engine manages no swarm, where one is wanted.
+    fn lacks_swarm(&self, options: &Options) -> Option<String> {
         let about = self.engine.about();
         if options.swarm.is_none() || about.is_swarm_manager {
-            return Ok(());
+            return None;
         }
-        let why = match about.managers.as_slice() {
+        Some(match about.managers.as_slice() {
             [] => "this engine is in no swarm; `docker swarm init` makes one of it".to_owned(),
             managers => format!(
                 "this engine is a worker of its swarm; run it on a manager (at {}), or make this one a manager there (`docker node promote`)",
                 managers.join(", ")
             ),
-        };
-        Err(StackError::Invalid(format!(
-            "nothing was changed: --swarm needs an engine that manages a swarm, and {why}. `masthead setup --without-swarm` does without"
-        )))
+        })
+    }
+
+    /// What stays in a swarm that this engine does not manage any more, when the stack is removed.
+    pub(super) fn left_in_swarm(&self, options: &Options) -> Option<String> {
+        let is_worker = !self.engine.about().managers.is_empty();
+        let why = self.lacks_swarm(options).filter(|_| is_worker)?;
+        let names: Vec<&str> = nodes::services(options)
+            .into_iter()
+            .map(|(_, name)| name)
+            .collect();
+        Some(format!(
+            "services, secrets and the network of this stack stay in the swarm, since {why}; on a manager: `docker service rm {}`",
+            names.join(" ")
+        ))
     }
 
     /// Could the swarm be looked at, where something of it is wanted?
@@ -105,14 +137,33 @@ impl Stack {
     }
 
     /// The nodes, and what runs on each; none where no swarm is wanted.
-    pub(super) async fn nodes(&self, options: &Options) -> Result<(Vec<Node>, Vec<NodeStatus>), StackError> {
+    async fn nodes(&self, options: &Options) -> Result<SeenNodes, StackError> {
         let services = self.services(options).await?;
         if services.is_empty() {
-            return Ok((Vec::new(), Vec::new()));
+            return Ok(SeenNodes::default());
         }
         let nodes = self.engine.nodes().await?;
-        let status = nodes::status(&nodes, &services);
-        Ok((nodes, status))
+        Ok(SeenNodes {
+            status: nodes::status(&nodes, &services),
+            nodes,
+            services,
+            fault: None,
+        })
+    }
+
+    /// The same, where that the swarm cannot be asked is a state and no failure.
+    pub(super) async fn nodes_if_seen(&self, options: &Options) -> Result<SeenNodes, StackError> {
+        let faulty = |fault: String| SeenNodes {
+            fault: Some(fault),
+            ..SeenNodes::default()
+        };
+        if let Some(why) = self.lacks_swarm(options) {
+            return Ok(faulty(why));
+        }
+        match self.nodes(options).await {
+            Err(error @ StackError::Engine { .. }) => Ok(faulty(error.to_string())),
+            seen => seen,
+        }
     }
 
     /// Waits until every node that is there runs every exporter, and names the others.
@@ -121,50 +172,51 @@ impl Stack {
         options: &Options,
         events: OnEvent<'_>,
     ) -> Result<(), StackError> {
-        let mut waiting = String::new();
-        let settled = self.wait_for_nodes(options, &mut waiting, events);
-        match tokio::time::timeout(NODES_LIMIT, settled).await {
-            Ok(settled) => settled,
-            Err(_) => Err(StackError::Invalid(format!(
-                "after {} s there is still no {waiting}; `masthead status` shows the nodes",
+        let mut said = String::new();
+        let settled = self.nodes_settled(options, &mut said, events);
+        let outcome = tokio::time::timeout(NODES_LIMIT, settled).await;
+        outcome.unwrap_or_else(|_| {
+            Err(StackError::Invalid(format!(
+                "after {} s there is still no {said}; `masthead status` shows the nodes",
                 NODES_LIMIT.as_secs()
-            ))),
-        }
+            )))
+        })
     }
 
-    async fn wait_for_nodes(
+    /// `said` is what is waited for.
+    async fn nodes_settled(
         &self,
         options: &Options,
-        waiting: &mut String,
+        said: &mut String,
         events: OnEvent<'_>,
     ) -> Result<(), StackError> {
         let mut failing_looks = 0;
         loop {
-            let (nodes, status) = self.nodes(options).await?;
-            let late = status
+            let SeenNodes { nodes, status, .. } = self.nodes(options).await?;
+            let waiting = status
                 .iter()
                 .zip(&nodes)
                 .find(|(status, node)| node.is_expected() && !status.well);
             let updating = self.updating(options).await?;
-            let Some(what) = late.map(|(node, _)| waited_for(node)).or(updating) else {
+            let Some(what) = waiting.map(|(node, _)| waited_for(node)).or(updating) else {
                 for text in nodes::out_of_it(&nodes) {
                     events(Event::Warning { text });
                 }
                 return Ok(());
             };
-            failing_looks = match nodes::failures(&status).first() {
-                None => 0,
-                Some((node, exporter)) if failing_looks > FAILING_LOOKS => {
+            match nodes::failures(&status).first() {
+                None => failing_looks = 0,
+                Some((node, exporter)) if failing_looks >= FAILING_LOOKS => {
                     return Err(StackError::Service {
                         service: exporter.service.clone(),
                         node: node.hostname.clone(),
                         what: format!("is {}: {}", exporter.state, exporter.error),
                     });
                 }
-                Some(_) => failing_looks + 1,
-            };
-            if *waiting != what {
-                waiting.clone_from(&what);
+                Some(_) => failing_looks += 1,
+            }
+            if *said != what {
+                said.clone_from(&what);
                 events(Event::Waiting { what });
             }
             tokio::time::sleep(PAUSE).await;
