@@ -1,10 +1,11 @@
 //! How the exporters of a swarm's nodes are: judged by what the swarm says of nodes and tasks. Pure.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use crate::{Component, Finding, Level, Options, spec};
+use crate::{Component, Finding, Level, Options, Swarm, Target, spec};
 
 /// A node of the swarm.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -100,16 +101,18 @@ pub(crate) fn status(nodes: &[Node], services: &[SeenService]) -> Vec<NodeStatus
             let exporters: Vec<ExporterStatus> =
                 services.iter().map(|service| exporter(node, service)).collect();
             let is_away = node.availability == "drain";
+            let is_well = |exporter: &ExporterStatus| match exporter.state.as_str() {
+                "running" | "stopped" => true,
+                // A paused node keeps what it has, and is given nothing.
+                "absent" => node.availability == "pause",
+                _ => false,
+            };
             NodeStatus {
                 hostname: node.hostname.clone(),
                 role: node.role.clone(),
                 state: node.state.clone(),
                 availability: node.availability.clone(),
-                well: is_away
-                    || node.state == "ready"
-                        && exporters
-                            .iter()
-                            .all(|exporter| matches!(exporter.state.as_str(), "running" | "stopped")),
+                well: is_away || node.state == "ready" && exporters.iter().all(is_well),
                 exporters,
             }
         })
@@ -173,11 +176,43 @@ fn cure(error: &str, service: &SeenService, hostname: &str) -> String {
     } else if has(&["exec format error", "unsupported platform"]) {
         format!("{image} is not made for the architecture of {hostname}")
     } else {
-        format!(
+        let more = format!(
             "`docker service ps --no-trunc {0}` and `docker service logs {0}` say more",
             service.name
-        )
+        );
+        match service.name == Component::NodeExporter.container() {
+            true => format!(
+                "{more}; where another program has its port on {hostname}: `masthead setup --port node-exporter=PORT`"
+            ),
+            false => more,
+        }
     }
+}
+
+/// What to do about a target of a node that is down, though the node runs what it should.
+pub(crate) fn target_cure(component: Component, target: &Target, options: &Options) -> String {
+    let is_silent = ["deadline exceeded", "timeout", "no route to host"]
+        .iter()
+        .any(|word| target.error.contains(word));
+    if !is_silent {
+        return format!("masthead status; masthead logs {component}");
+    }
+    let hostname = target.instance.rsplit_once(':').map_or("it", |(name, _)| name);
+    let crossing = match options.swarm {
+        Some(Swarm { encrypt: true }) => "4789/udp and ESP (IP protocol 50)",
+        _ => "4789/udp",
+    };
+    let mut cure =
+        format!("where {hostname} is another machine, its firewall and ours have to let {crossing} through");
+    if component == Component::NodeExporter {
+        // Writing into a string cannot fail.
+        let _ = write!(
+            cure,
+            "; where its own drops what containers send to it, on {hostname}: iptables -I INPUT -i docker_gwbridge -p tcp --dport {} -j ACCEPT",
+            options.port(component)
+        );
+    }
+    cure
 }
 
 /// What will not come right by itself: the services of a node that is expected to run them.
@@ -297,90 +332,41 @@ mod tests {
         }
     }
 
+    /// A node of this state and availability with these tasks: what its exporter is, whether the node is well, and words of the cure.
+    fn check(of: (&str, &str), tasks: Vec<Task>, want: &str, well: bool, words: &str) {
+        let status = status(&[node("a", of.0, of.1)], &[service(tasks)]);
+        let [node] = status.as_slice() else {
+            panic!("one node")
+        };
+        let exporter = &node.exporters[0];
+        assert_eq!((exporter.state.as_str(), node.well), (want, well));
+        assert!(exporter.error.contains(words), "{}", exporter.error);
+        let fails = !failures(&status).is_empty();
+        assert_eq!(fails, matches!(want, "rejected" | "failed"));
+    }
+
     #[test]
     fn a_node_is_judged_by_its_state_and_its_latest_task() {
-        let no_image = "No such image: cadvisor:v1";
-        for (state, availability, tasks, want, well, words) in [
-            (
-                "ready",
-                "active",
-                vec![task("a", "running", "")],
-                "running",
-                true,
-                "",
-            ),
-            ("ready", "active", vec![], "absent", false, ""),
-            (
-                "ready",
-                "active",
-                vec![task("b", "running", "")],
-                "absent",
-                false,
-                "",
-            ),
-            (
-                "ready",
-                "active",
-                vec![task("a", "preparing", "")],
-                "preparing",
-                false,
-                "",
-            ),
-            (
-                "ready",
-                "active",
-                vec![task("a", "rejected", no_image)],
-                "rejected",
-                false,
-                "on a: `docker pull cadvisor:v1`",
-            ),
-            // The next attempt waits.
-            (
-                "ready",
-                "active",
-                vec![task("a", "ready", ""), task("a", "rejected", no_image)],
-                "rejected",
-                false,
-                "docker load",
-            ),
-            (
-                "ready",
-                "active",
-                vec![
-                    task("a", "starting", ""),
-                    task("a", "failed", "task: non-zero exit (1)"),
-                ],
-                "failed",
-                false,
-                "docker service logs masthead-cadvisor",
-            ),
-            (
-                "down",
-                "active",
-                vec![task("a", "running", "")],
-                "unknown",
-                false,
-                "",
-            ),
-            (
-                "ready",
-                "drain",
-                vec![task("a", "shutdown", "")],
-                "shutdown",
-                true,
-                "",
-            ),
-        ] {
-            let status = status(&[node("a", state, availability)], &[service(tasks)]);
-            let [node] = status.as_slice() else {
-                panic!("one node")
-            };
-            let exporter = &node.exporters[0];
-            assert_eq!((exporter.state.as_str(), node.well), (want, well));
-            assert!(exporter.error.contains(words), "{}", exporter.error);
-            let fails = !failures(&status).is_empty();
-            assert_eq!(fails, matches!(want, "rejected" | "failed"));
-        }
+        let no_image = || task("a", "rejected", "No such image: cadvisor:v1");
+        let ended = || task("a", "failed", "task: non-zero exit (1)");
+        let is = |state: &str| task("a", state, "");
+        let there = ("ready", "active");
+        check(there, vec![is("running")], "running", true, "");
+        check(there, vec![], "absent", false, "");
+        check(there, vec![task("b", "running", "")], "absent", false, "");
+        check(there, vec![is("preparing")], "preparing", false, "");
+        let pull = "on a: `docker pull cadvisor:v1`";
+        check(there, vec![no_image()], "rejected", false, pull);
+        // The next attempt waits.
+        let tasks = vec![is("ready"), no_image()];
+        check(there, tasks, "rejected", false, "docker load");
+        let tasks = vec![is("starting"), ended()];
+        let logs = "docker service logs masthead-cadvisor";
+        check(there, tasks, "failed", false, logs);
+        check(("down", "active"), vec![is("running")], "unknown", false, "");
+        check(("ready", "drain"), vec![is("shutdown")], "shutdown", true, "");
+        // It keeps what it has, and is given nothing.
+        check(("ready", "pause"), vec![], "absent", true, "");
         let mut stopped = service(Vec::new());
         stopped.is_stopped = true;
         let status = status(&[node("a", "ready", "active")], &[stopped]);
@@ -388,6 +374,32 @@ mod tests {
             (status[0].exporters[0].state.as_str(), status[0].well),
             ("stopped", true)
         );
+    }
+
+    #[test]
+    fn a_target_that_does_not_answer_has_the_cure_of_its_node() {
+        let mut options = Options::new("a".parse().expect("a name"));
+        options.swarm = Some(Swarm { encrypt: true });
+        options.ports.insert(Component::NodeExporter, 9101);
+        let cure = |component: Component, error: &str| {
+            let target = Target {
+                job: component.to_string(),
+                instance: "web-2:9100".to_owned(),
+                url: String::new(),
+                health: crate::TargetHealth::Down,
+                error: error.to_owned(),
+                last_scrape: String::new(),
+            };
+            target_cure(component, &target, &options)
+        };
+        let silent = "Get \"http://10.0.1.7:9100/metrics\": context deadline exceeded";
+        let of_node = cure(Component::NodeExporter, silent);
+        for words in ["web-2", "4789/udp and ESP", "docker_gwbridge -p tcp --dport 9101"] {
+            assert!(of_node.contains(words), "{of_node}");
+        }
+        assert!(!cure(Component::Cadvisor, silent).contains("iptables"));
+        let refused = cure(Component::Cadvisor, "connect: connection refused");
+        assert_eq!(refused, "masthead status; masthead logs cadvisor");
     }
 
     #[test]

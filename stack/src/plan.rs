@@ -483,6 +483,9 @@ fn is_file(observed: &Observed, path: &Path) -> bool {
 }
 
 #[cfg(test)]
+#[path = "plan/fates.rs"]
+mod fates;
+#[cfg(test)]
 #[path = "plan/swarm_world.rs"]
 mod swarm_world;
 #[cfg(test)]

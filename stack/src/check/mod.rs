@@ -9,7 +9,7 @@ use crate::engine::{Health, Inspected};
 use crate::place::Space;
 use crate::prometheus::{Target, TargetHealth};
 use crate::settle::ending;
-use crate::{Component, Options, State, spec};
+use crate::{Component, Options, State, nodes, spec};
 
 /// Room that is left for data, below which Prometheus is about to stop.
 const FREE_PROBLEM_BYTES: u64 = 256 << 20;
@@ -193,7 +193,10 @@ fn judge(target: &Target, options: &Options, block: Option<&firewall::Block>) ->
             "look again after a scrape interval",
         ),
         (TargetHealth::Down, Some(component)) => {
-            let (found, cure) = down(component, block);
+            let (found, cure) = match options.is_service(component) {
+                true => (String::new(), nodes::target_cure(component, target, options)),
+                false => down(component, block),
+            };
             Finding::problem(&name, format!("{who} is down: {}{found}", target.error), cure)
         }
         (TargetHealth::Down, None) if target.job == spec::APPS_JOB => Finding::new(

@@ -25,11 +25,11 @@ use crate::{StackError, spec};
 
 /// The engine's option that encrypts an overlay.
 const ENCRYPTED: &str = "encrypted";
-/// How long containers of removed services are waited for, on all nodes.
-const LEAVE_LIMIT: Duration = Duration::from_secs(90);
-/// An overlay of the same name goes on being there for a moment after its removal.
-const REMAKE_LIMIT: Duration = Duration::from_secs(15);
-/// Between two tries.
+/// How often it is looked whether the containers of removed services have ended, on all nodes: for a minute and a half.
+const LEAVE_TRIES: u32 = 180;
+/// How often it is tried to make an overlay, as one of the same name goes on being there for a moment after its removal.
+const REMAKE_TRIES: u32 = 30;
+/// Between two of them.
 const LEAVE_PAUSE: Duration = Duration::from_millis(500);
 
 impl Engine {
@@ -185,12 +185,13 @@ impl Engine {
             ..Default::default()
         };
         let attempt = format!("creating network {} (overlay)", overlay.name);
-        let began = tokio::time::Instant::now();
+        let mut tries = 0;
         loop {
             let Err(error) = self.docker.create_network(request.clone()).await else {
                 return Ok(());
             };
-            if began.elapsed() > REMAKE_LIMIT || !error.to_string().contains("already exists") {
+            tries += 1;
+            if tries > REMAKE_TRIES || !error.to_string().contains("already exists") {
                 return Err(self.failed(&attempt)(error));
             }
             tokio::time::sleep(LEAVE_PAUSE).await;
@@ -199,12 +200,13 @@ impl Engine {
 
     /// Removes the overlay as soon as the containers of removed services have left it; it may be gone already.
     pub(crate) async fn remove_overlay(&self, name: &str, leaving: &[&str]) -> Result<(), StackError> {
-        let began = tokio::time::Instant::now();
+        let mut tries = 0;
         loop {
             let Err(error) = self.remove_network(name, leaving).await else {
                 return Ok(());
             };
-            if began.elapsed() > LEAVE_LIMIT {
+            tries += 1;
+            if tries > LEAVE_TRIES {
                 return Err(match error {
                     StackError::Engine { attempt, reason, .. } => StackError::Engine {
                         attempt,
@@ -323,8 +325,7 @@ impl Engine {
             _ => {}
         }
         // Tasks of a service that is gone are found by its labels alone. Those of a node that is down end when it is back.
-        let began = tokio::time::Instant::now();
-        while began.elapsed() < LEAVE_LIMIT {
+        for _ in 0..LEAVE_TRIES {
             let filters = HashMap::from([("label", vec![LABEL_STACK])]);
             let options = ListTasksOptionsBuilder::new().filters(&filters).build();
             let tasks = self.docker.list_tasks(Some(options)).await.unwrap_or_default();

@@ -53,16 +53,21 @@ impl Stack {
     async fn status_now(&self) -> Result<Status, StackError> {
         let options = self.kept().await?;
         let mut components = Vec::new();
-        let services = self.services(&options).await?;
-        let (_, nodes) = self.nodes(&options).await?;
+        let seen = self.nodes_if_seen(&options).await?;
         for component in options.components() {
-            match services.iter().find(|service| service.component == component) {
-                Some(service) => components.push(service_status(service, &nodes)),
+            match seen
+                .services
+                .iter()
+                .find(|service| service.component == component)
+            {
+                Some(service) => components.push(service_status(service, &seen.status)),
+                None if options.is_service(component) => components.push(unseen_service(component)),
                 None => components.push(component_status(component, self.seen(component).await?.as_ref())),
             }
         }
         Ok(Status {
-            nodes,
+            nodes: seen.status,
+            swarm_fault: seen.fault,
             base_dir: self.run.base_dir.clone(),
             url: url(&options),
             options,
@@ -101,8 +106,13 @@ impl Stack {
             }
             findings.extend(check::container(component, seen.as_ref()));
         }
-        let (nodes, status) = self.nodes(&options).await?;
-        findings.extend(nodes::findings(&nodes, &status));
+        let nodes = self.nodes_if_seen(&options).await?;
+        findings.extend(
+            nodes
+                .fault
+                .map(|fault| Finding::problem("swarm", fault, "masthead setup")),
+        );
+        findings.extend(nodes::findings(&nodes.nodes, &nodes.status));
         if running.contains(&Component::Alertmanager) {
             findings.push(self.check_route().await);
         }
@@ -199,6 +209,9 @@ impl Stack {
         let observed = observe::observe(&self.engine, &self.place, &self.run.base_dir).await?;
         if let Ok(Some(kept)) = observe::kept_options(&self.place, &self.run.base_dir).await {
             self.sees_swarm(&kept, &observed)?;
+            if let Some(text) = self.left_in_swarm(&kept) {
+                events(Event::Warning { text });
+            }
         }
         let steps = plan::removal(&observed, &self.run.base_dir, purge_data);
         let texts: Vec<String> = steps.iter().map(ToString::to_string).collect();
@@ -499,6 +512,20 @@ impl Report {
             password_file: None,
             pages: Vec::new(),
         }
+    }
+}
+
+/// A service that nobody can be asked about.
+fn unseen_service(component: Component) -> ComponentStatus {
+    ComponentStatus {
+        component,
+        container: component.container().to_owned(),
+        image: String::new(),
+        state: "unknown".to_owned(),
+        health: String::new(),
+        restarts: 0,
+        started_at: String::new(),
+        well: false,
     }
 }
 

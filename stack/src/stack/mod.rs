@@ -28,7 +28,8 @@ use crate::place::{Lock, Place};
 use crate::prometheus::{Prometheus, Target};
 use crate::settle;
 use crate::{
-    Change, Component, Event, ObservedContainer, OnEvent, Options, Run, StackError, Step, observe, spec,
+    Change, Component, Event, ObservedContainer, OnEvent, Options, Run, StackError, Step, nodes, observe,
+    spec,
 };
 
 use look::View;
@@ -316,18 +317,23 @@ impl Stack {
             Err(down) => down,
         };
         let block = self.firewall(&down, options).await;
+        let text = |target: &Target| {
+            let component = target.job.parse().unwrap_or(Component::Prometheus);
+            if options.is_service(component) {
+                let cure = nodes::target_cure(component, target, options);
+                let Target {
+                    job, instance, error, ..
+                } = target;
+                return format!("target {instance} of job {job} is down: {error}; {cure}");
+            }
+            let (found, cure) = crate::check::down(component, block.as_ref());
+            format!(
+                "target {} is down: {}{found}; run: {cure}",
+                target.job, target.error
+            )
+        };
         Err(StackError::TargetsDown {
-            texts: down
-                .iter()
-                .map(|target| {
-                    let component = target.job.parse().unwrap_or(Component::Prometheus);
-                    let (found, cure) = crate::check::down(component, block.as_ref());
-                    format!(
-                        "target {} is down: {}{found}; run: {cure}",
-                        target.job, target.error
-                    )
-                })
-                .collect(),
+            texts: down.iter().map(text).collect(),
         })
     }
 

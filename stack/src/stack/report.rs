@@ -98,13 +98,18 @@ pub struct Status {
     /// The nodes of the swarm, with what runs on each; none where no swarm is wanted.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub nodes: Vec<NodeStatus>,
+    /// Why the swarm could not be asked, with the cure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub swarm_fault: Option<String>,
 }
 
 impl Status {
     /// Is every component well?
     #[must_use]
     pub fn is_well(&self) -> bool {
-        self.components.iter().all(|component| component.well) && self.nodes.iter().all(|node| node.well)
+        self.components.iter().all(|component| component.well)
+            && self.nodes.iter().all(|node| node.well)
+            && self.swarm_fault.is_none()
     }
 }
 

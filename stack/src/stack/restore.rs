@@ -83,14 +83,15 @@ impl Stack {
             .ok()
             .flatten()
             .is_some();
+        let had_folder = self.place.exists(&self.run.base_dir).await;
         let unpacked = match self.unpack(file, &checked, &areas, events).await {
             Ok(()) => self.has_options(&areas).await,
             Err(error) => Err(error),
         };
         if let Err(error) = unpacked {
             areas.clear().await?;
-            if !had_stack {
-                self.leave_nothing().await?;
+            if !had_folder {
+                self.place.remove_if_empty(&self.run.base_dir).await?;
             }
             return Err(error);
         }
@@ -107,16 +108,6 @@ impl Stack {
             }
             Err(error) => Err(self.take_back(&areas, had_stack, error, events).await),
         }
-    }
-
-    /// Where nothing was, no empty folders stay.
-    async fn leave_nothing(&self) -> Result<(), StackError> {
-        for folder in data_folders() {
-            self.place
-                .remove_if_empty(&self.run.base_dir.join(folder))
-                .await?;
-        }
-        self.place.remove_if_empty(&self.run.base_dir).await
     }
 
     /// Is the backup one of an upstream stack, and can this base directory hold it?

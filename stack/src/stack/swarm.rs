@@ -9,10 +9,21 @@ use crate::{Component, Event, Observed, OnEvent, Options, StackError};
 
 /// Containers that do not run on the nodes by then, images included, will not.
 const NODES_LIMIT: Duration = Duration::from_secs(300);
-/// What was rejected or has failed for as long is not about to come right: the swarm has tried it twice.
-const FAILURE_LIMIT: Duration = Duration::from_secs(12);
+/// What is rejected or has failed at so many looks in a row is not about to come right: in 12 s the swarm has tried it twice.
+const FAILING_LOOKS: u32 = 24;
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(500);
+
+/// What was seen of a swarm.
+#[derive(Debug, Default)]
+pub(super) struct SeenNodes {
+    pub(super) services: Vec<SeenService>,
+    pub(super) nodes: Vec<Node>,
+    /// One a node, in their order.
+    pub(super) status: Vec<NodeStatus>,
+    /// Why nothing could be seen, with the cure.
+    pub(super) fault: Option<String>,
+}
 
 impl Stack {
     /// Can the engine do what is wanted of a swarm?
@@ -31,20 +42,41 @@ impl Stack {
 
     /// Does the engine manage a swarm, where one is wanted?
     pub(super) fn manages_swarm(&self, options: &Options) -> Result<(), StackError> {
+        match self.lacks_swarm(options) {
+            None => Ok(()),
+            Some(why) => Err(StackError::Invalid(format!(
+                "nothing was changed: --swarm needs an engine that manages a swarm, and {why}. `masthead setup --without-swarm` does without"
+            ))),
+        }
+    }
+
+    /// Why the engine manages no swarm, where one is wanted.
+    fn lacks_swarm(&self, options: &Options) -> Option<String> {
         let about = self.engine.about();
         if options.swarm.is_none() || about.is_swarm_manager {
-            return Ok(());
+            return None;
         }
-        let why = match about.managers.as_slice() {
+        Some(match about.managers.as_slice() {
             [] => "this engine is in no swarm; `docker swarm init` makes one of it".to_owned(),
             managers => format!(
                 "this engine is a worker of its swarm; run it on a manager (at {}), or make this one a manager there (`docker node promote`)",
                 managers.join(", ")
             ),
-        };
-        Err(StackError::Invalid(format!(
-            "nothing was changed: --swarm needs an engine that manages a swarm, and {why}. `masthead setup --without-swarm` does without"
-        )))
+        })
+    }
+
+    /// What stays in a swarm that this engine does not manage any more, when the stack is removed.
+    pub(super) fn left_in_swarm(&self, options: &Options) -> Option<String> {
+        let is_worker = !self.engine.about().managers.is_empty();
+        let why = self.lacks_swarm(options).filter(|_| is_worker)?;
+        let names: Vec<&str> = nodes::services(options)
+            .into_iter()
+            .map(|(_, name)| name)
+            .collect();
+        Some(format!(
+            "services, secrets and the network of this stack stay in the swarm, since {why}; on a manager: `docker service rm {}`",
+            names.join(" ")
+        ))
     }
 
     /// Could the swarm be looked at, where something of it is wanted?
@@ -105,14 +137,33 @@ impl Stack {
     }
 
     /// The nodes, and what runs on each; none where no swarm is wanted.
-    pub(super) async fn nodes(&self, options: &Options) -> Result<(Vec<Node>, Vec<NodeStatus>), StackError> {
+    async fn nodes(&self, options: &Options) -> Result<SeenNodes, StackError> {
         let services = self.services(options).await?;
         if services.is_empty() {
-            return Ok((Vec::new(), Vec::new()));
+            return Ok(SeenNodes::default());
         }
         let nodes = self.engine.nodes().await?;
-        let status = nodes::status(&nodes, &services);
-        Ok((nodes, status))
+        Ok(SeenNodes {
+            status: nodes::status(&nodes, &services),
+            nodes,
+            services,
+            fault: None,
+        })
+    }
+
+    /// The same, where that the swarm cannot be asked is a state and no failure.
+    pub(super) async fn nodes_if_seen(&self, options: &Options) -> Result<SeenNodes, StackError> {
+        let faulty = |fault: String| SeenNodes {
+            fault: Some(fault),
+            ..SeenNodes::default()
+        };
+        if let Some(why) = self.lacks_swarm(options) {
+            return Ok(faulty(why));
+        }
+        match self.nodes(options).await {
+            Err(error @ StackError::Engine { .. }) => Ok(faulty(error.to_string())),
+            seen => seen,
+        }
     }
 
     /// Waits until every node that is there runs every exporter, and names the others.
@@ -121,12 +172,27 @@ impl Stack {
         options: &Options,
         events: OnEvent<'_>,
     ) -> Result<(), StackError> {
-        let began = tokio::time::Instant::now();
-        let mut failing_since = None;
         let mut said = String::new();
+        let settled = self.nodes_settled(options, &mut said, events);
+        let outcome = tokio::time::timeout(NODES_LIMIT, settled).await;
+        outcome.unwrap_or_else(|_| {
+            Err(StackError::Invalid(format!(
+                "after {} s there is still no {said}; `masthead status` shows the nodes",
+                NODES_LIMIT.as_secs()
+            )))
+        })
+    }
+
+    /// `said` is what is waited for.
+    async fn nodes_settled(
+        &self,
+        options: &Options,
+        said: &mut String,
+        events: OnEvent<'_>,
+    ) -> Result<(), StackError> {
+        let mut failing_looks = 0;
         loop {
-            let (nodes, status) = self.nodes(options).await?;
-            let failures = nodes::failures(&status);
+            let SeenNodes { nodes, status, .. } = self.nodes(options).await?;
             let waiting = status
                 .iter()
                 .zip(&nodes)
@@ -138,26 +204,18 @@ impl Stack {
                 }
                 return Ok(());
             };
-            match failures.first() {
-                None => failing_since = None,
-                Some((node, exporter)) => {
-                    let since = *failing_since.get_or_insert_with(tokio::time::Instant::now);
-                    if since.elapsed() > FAILURE_LIMIT {
-                        return Err(StackError::Service {
-                            service: exporter.service.clone(),
-                            node: node.hostname.clone(),
-                            what: format!("is {}: {}", exporter.state, exporter.error),
-                        });
-                    }
+            match nodes::failures(&status).first() {
+                None => failing_looks = 0,
+                Some((node, exporter)) if failing_looks >= FAILING_LOOKS => {
+                    return Err(StackError::Service {
+                        service: exporter.service.clone(),
+                        node: node.hostname.clone(),
+                        what: format!("is {}: {}", exporter.state, exporter.error),
+                    });
                 }
+                Some(_) => failing_looks += 1,
             }
-            if began.elapsed() > NODES_LIMIT {
-                return Err(StackError::Invalid(format!(
-                    "after {} s there is still no {what}; `masthead status` shows the nodes",
-                    NODES_LIMIT.as_secs()
-                )));
-            }
-            if said != what {
+            if *said != what {
                 said.clone_from(&what);
                 events(Event::Waiting { what });
             }

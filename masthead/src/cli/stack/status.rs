@@ -57,6 +57,10 @@ fn text(status: &Status) -> String {
         text.push_str("\n\n");
         text.push_str(&nodes(&status.nodes));
     }
+    if let Some(fault) = &status.swarm_fault {
+        text.push_str("\n\nThe swarm cannot be asked: ");
+        text.push_str(fault);
+    }
     text
 }
 
