@@ -15,13 +15,15 @@ pub(super) fn targets(text: &mut String, component: Component, options: &Options
         Component::NodeExporter => RELAY,
         component => component.container(),
     };
+    // Who wants figures more often wants to see a node come as soon.
+    let refresh_s = (options.scrape_interval.millis() / 1000).clamp(5, 10);
     // Writing into a string cannot fail.
     let _ = write!(
         text,
         "    dockerswarm_sd_configs:
       - host: {}
         role: tasks
-        refresh_interval: 10s
+        refresh_interval: {refresh_s}s
         filters:
           - name: service
             values: [{service}]
