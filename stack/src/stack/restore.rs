@@ -91,7 +91,7 @@ impl Stack {
         if let Err(error) = unpacked {
             areas.clear().await?;
             if !had_folder {
-                self.place.remove_if_empty(&self.run.base_dir).await?;
+                self.leave_nothing().await?;
             }
             return Err(error);
         }
@@ -108,6 +108,16 @@ impl Stack {
             }
             Err(error) => Err(self.take_back(&areas, had_stack, error, events).await),
         }
+    }
+
+    /// Removes the folders that unpacking makes, where they hold nothing.
+    async fn leave_nothing(&self) -> Result<(), StackError> {
+        for folder in data_folders() {
+            self.place
+                .remove_if_empty(&self.run.base_dir.join(folder))
+                .await?;
+        }
+        self.place.remove_if_empty(&self.run.base_dir).await
     }
 
     /// Is the backup one of an upstream stack, and can this base directory hold it?
