@@ -9,7 +9,9 @@ use crate::{Component, Event, Observed, OnEvent, Options, StackError};
 
 /// Containers that do not run on the nodes by then, images included, will not.
 const NODES_LIMIT: Duration = Duration::from_secs(300);
-/// What is rejected or has failed at so many looks in a row is not about to come right: in 12 s the swarm has tried it twice.
+/// What runs at so many looks in a row goes on running: a container that ends at once is not seen twice.
+const WELL_LOOKS: u32 = 3;
+/// What is rejected or has failed at so many looks is not about to come right: in 12 s the swarm has tried it twice.
 const FAILING_LOOKS: u32 = 24;
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -190,7 +192,8 @@ impl Stack {
         said: &mut String,
         events: OnEvent<'_>,
     ) -> Result<(), StackError> {
-        let mut failing_looks = 0;
+        // A container that ends again and again is seen running now and then.
+        let (mut failing_looks, mut well_looks) = (0_u32, 0_u32);
         loop {
             let SeenNodes { nodes, status, .. } = self.nodes(options).await?;
             let waiting = status
@@ -199,13 +202,19 @@ impl Stack {
                 .find(|(status, node)| node.is_expected() && !status.well);
             let updating = self.updating(options).await?;
             let Some(what) = waiting.map(|(node, _)| waited_for(node)).or(updating) else {
+                well_looks += 1;
+                if well_looks < WELL_LOOKS {
+                    tokio::time::sleep(PAUSE).await;
+                    continue;
+                }
                 for text in nodes::out_of_it(&nodes) {
                     events(Event::Warning { text });
                 }
                 return Ok(());
             };
+            well_looks = 0;
             match nodes::failures(&status).first() {
-                None => failing_looks = 0,
+                None => failing_looks = failing_looks.saturating_sub(1),
                 Some((node, exporter)) if failing_looks >= FAILING_LOOKS => {
                     return Err(StackError::Service {
                         service: exporter.service.clone(),
