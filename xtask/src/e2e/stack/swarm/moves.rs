@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use serde_json::Value;
 
 use super::super::backup::nothing_is_missing;
 use super::super::nodes::Nodes;
@@ -123,10 +124,16 @@ pub(super) fn off_and_on(nodes: &mut Nodes) -> Result<()> {
     .with_context(|| format!("{:?}", nodes.ours_of_swarm()))?;
     nothing_is_missing(&before, &rig.samples(&at)?)?;
     for job in ["cadvisor", "node-exporter"] {
-        let promql = format!("up{{job=\"{job}\"}}");
+        // A new Prometheus does not end the series of its predecessor: what was scraped just now counts.
+        let promql = format!("max_over_time(up{{job=\"{job}\"}}[3s])");
         wait("one target is left of each job, and is up", || {
             let up = rig.query(&promql)?;
-            Ok(matches!(up.as_slice(), [(labels, 1.0)] if labels["instance"].as_str().is_some_and(|at| at.starts_with("host-manager:"))))
+            let is_ours = |labels: &Value| {
+                labels["instance"]
+                    .as_str()
+                    .is_some_and(|at| at.starts_with("host-manager:"))
+            };
+            Ok(matches!(up.as_slice(), [(labels, 1.0)] if is_ours(labels)))
         })
         .with_context(|| format!("{:?}", rig.query(&promql)))?;
     }
