@@ -125,7 +125,7 @@ pub(super) fn off_and_on(nodes: &mut Nodes) -> Result<()> {
     nothing_is_missing(&before, &rig.samples(&at)?)?;
     for job in ["cadvisor", "node-exporter"] {
         // A new Prometheus does not end the series of its predecessor: what was scraped just now counts.
-        let promql = format!("max_over_time(up{{job=\"{job}\"}}[3s])");
+        let promql = format!("last_over_time(up{{job=\"{job}\"}}[3s])");
         wait("one target is left of each job, and is up", || {
             let up = rig.query(&promql)?;
             let is_ours = |labels: &Value| {
