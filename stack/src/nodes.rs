@@ -171,8 +171,8 @@ fn cure(error: &str, service: &SeenService, hostname: &str) -> String {
         format!(
             "on {hostname}: `docker pull {image}`, or bring it there with `docker save` and `docker load`; the swarm then starts it by itself"
         )
-    } else if has(&["bind source path does not exist"]) {
-        format!("make that path on {hostname} (`mkdir -p`), or see that its Docker is set up as the others'")
+    } else if let Some((_, path)) = error.split_once("bind source path does not exist: ") {
+        format!("on {hostname}: `mkdir -p {path}`; the swarm then starts it by itself")
     } else if has(&["exec format error", "unsupported platform"]) {
         format!("{image} is not made for the architecture of {hostname}")
     } else {
@@ -357,6 +357,16 @@ mod tests {
         check(there, vec![is("preparing")], "preparing", false, "");
         let pull = "on a: `docker pull cadvisor:v1`";
         check(there, vec![no_image()], "rejected", false, pull);
+        let mount =
+            "invalid mount config for type \"bind\": bind source path does not exist: /var/lib/docker";
+        let tasks = vec![task("a", "rejected", mount)];
+        check(
+            there,
+            tasks,
+            "rejected",
+            false,
+            "on a: `mkdir -p /var/lib/docker`",
+        );
         // The next attempt waits.
         let tasks = vec![is("ready"), no_image()];
         check(there, tasks, "rejected", false, "docker load");

@@ -21,7 +21,10 @@ use std::time::{Duration, Instant};
 
 use stack::desired::Desired;
 use stack::spec::{self, desired};
-use stack::{Component, Facts, Need, Options, Range, secrets};
+use stack::{Component, Facts, Need, Options, Range, Swarm, secrets};
+
+#[path = "beside_prometheus/swarm.rs"]
+mod swarm;
 
 /// The path of a peer, or that there is none.
 fn peer(name: &str) -> Option<PathBuf> {
@@ -285,6 +288,15 @@ fn promtool_takes_every_configuration_that_can_come_out() {
             options.server = server.parse().unwrap();
             let mut facts = facts(dir.path());
             facts.hostname = hostname.to_owned();
+            for swarm in [None, Some(Swarm::default())] {
+                options.swarm = swarm;
+                let of_swarm = tempfile::tempdir().unwrap();
+                write(&desired(&options, &facts), of_swarm.path());
+                let config = of_swarm.path().join("prometheus.yml");
+                succeeds(&promtool, &["check", "config", config.to_str().unwrap()])
+                    .unwrap_or_else(|text| panic!("{text}\n{}", fs::read_to_string(&config).unwrap()));
+            }
+            options.swarm = None;
             write(&desired(&options, &facts), dir.path());
             // With and without files of the user's.
             for own in [

@@ -17,7 +17,7 @@ pub(super) const MIB: u64 = 1 << 20;
 /// containers.
 const MEMORY_STEP: u64 = 128 * MIB;
 /// Where cAdvisor looks for containerd.
-pub(super) const CONTAINERD_SOCKET: &str = "/run/containerd/containerd.sock";
+const CONTAINERD_SOCKET: &str = "/run/containerd/containerd.sock";
 pub(super) const NODE_EXPORTER_WEB: &str = "/etc/node_exporter/web.yml";
 pub(super) const CADVISOR_HTPASSWD: &str = "/etc/cadvisor.htpasswd";
 const PUSHGATEWAY_WEB: &str = "/etc/pushgateway/web.yml";

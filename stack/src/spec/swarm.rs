@@ -22,7 +22,7 @@ use crate::desired::{
 use crate::{Component, Facts, Options, options};
 
 /// Where every node's engine is asked: a path of the manager's own says nothing of the others.
-const DOCKER_SOCKET: &str = "/var/run/docker.sock";
+const DOCKER_SOCKET: &str = "/run/docker.sock";
 /// The engine's folder, where a node has not moved it.
 const DOCKER_ROOT: &str = "/var/lib/docker";
 
@@ -169,26 +169,25 @@ fn relay(options: &Options, facts: &Facts) -> ServiceSpec {
 }
 
 /// Without the kernel's log: a service can be given no devices.
+///
+/// A path that a node lacks is a container that it refuses, and what a node has is not known here: so it is given the node's whole `/run`
+/// (which `/rootfs` shows anyway), with the engine's socket in it, and containerd's where there is one.
 fn cadvisor(options: &Options, facts: &Facts, secret: &SecretSpec) -> ServiceSpec {
     let component = Component::Cadvisor;
     let local = containers::container(component, options, facts);
     let mut mounts = vec![
         containers::bind(Path::new("/"), "/rootfs"),
         containers::bind(Path::new("/sys"), "/sys"),
-        containers::bind(Path::new(DOCKER_SOCKET), DOCKER_SOCKET),
+        containers::bind(Path::new("/run"), "/run"),
     ];
-    // A path that a node lacks is a container that it refuses.
     if facts.docker_root == Path::new(DOCKER_ROOT) {
         mounts.push(containers::bind(Path::new(DOCKER_ROOT), DOCKER_ROOT));
     }
-    mounts.extend(
-        facts
-            .containerd_socket
-            .as_ref()
-            .map(|socket| containers::bind(socket, containers::CONTAINERD_SOCKET)),
-    );
+    let mut command = local.command.clone();
+    command.push(format!("-docker=unix://{DOCKER_SOCKET}"));
     ServiceSpec {
         container: ContainerSpec {
+            command,
             mounts,
             cap_add: vec!["DAC_READ_SEARCH".to_owned()],
             ..container(local, facts)
