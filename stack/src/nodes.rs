@@ -237,12 +237,20 @@ pub(crate) fn out_of_it(nodes: &[Node]) -> Vec<String> {
             };
             format!("node {} {how}: nothing is expected of it now", node.hostname)
         })
-        .chain(twins(nodes).into_iter().map(|name| {
+        .chain(warnings(nodes))
+        .collect()
+}
+
+/// What somebody should mend though all runs.
+pub(crate) fn warnings(nodes: &[Node]) -> Vec<String> {
+    twins(nodes)
+        .into_iter()
+        .map(|name| {
             format!(
                 "more than one node is called {name}, and their series would be one; give each its own name (`hostnamectl set-hostname`), \
                  then restart Docker there"
             )
-        }))
+        })
         .collect()
 }
 

@@ -14,7 +14,7 @@ use bollard::query_parameters::{
 };
 
 use super::service_body::{self, STOPPED};
-use super::{Engine, is_absent};
+use super::{Engine, is_absent, is_taken};
 use crate::desired::{
     Attachment, LABEL_BASE_DIR, LABEL_NODE, LABEL_SPEC, LABEL_STACK, OverlaySpec, SecretSpec, ServiceSpec,
 };
@@ -231,11 +231,13 @@ impl Engine {
             data: Some(STANDARD.encode(&secret.content)),
             ..Default::default()
         };
-        self.docker
-            .create_secret(body)
-            .await
-            .map(drop)
-            .map_err(self.failed(&format!("creating secret {}", secret.name)))
+        match self.docker.create_secret(body).await {
+            // Asked for by a run that was killed: the name goes with the content and with whose it is.
+            Err(error) if is_taken(&error) => Ok(()),
+            made => made
+                .map(drop)
+                .map_err(self.failed(&format!("creating secret {}", secret.name))),
+        }
     }
 
     /// Removes a secret; it may be gone already.
@@ -250,11 +252,18 @@ impl Engine {
     pub(crate) async fn create_service(&self, service: &ServiceSpec) -> Result<(), StackError> {
         let attempt = format!("creating service {}", service.name());
         let body = self.service_body(service).await?;
-        self.docker
-            .create_service(body, None)
-            .await
-            .map(drop)
-            .map_err(self.failed(&attempt))
+        match self.docker.create_service(body, None).await {
+            // Asked for by a run that was killed.
+            Err(error) if is_taken(&error) && self.is_service_as_specified(service).await => Ok(()),
+            made => made.map(drop).map_err(self.failed(&attempt)),
+        }
+    }
+
+    /// Is there a service of the name that was made by this very specification?
+    async fn is_service_as_specified(&self, service: &ServiceSpec) -> bool {
+        let there = self.service(service.name()).await.ok().flatten();
+        let labels = there.and_then(|there| there.spec?.labels).unwrap_or_default();
+        labels.get(LABEL_SPEC) == Some(&service.fingerprint())
     }
 
     /// Brings a service to this specification, with new containers.

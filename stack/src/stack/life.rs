@@ -66,6 +66,7 @@ impl Stack {
             }
         }
         Ok(Status {
+            warnings: nodes::warnings(&seen.nodes),
             nodes: seen.status,
             swarm_fault: seen.fault,
             base_dir: self.run.base_dir.clone(),
