@@ -337,14 +337,16 @@ impl Engine {
         for _ in 0..LEAVE_TRIES {
             let filters = HashMap::from([("label", vec![LABEL_STACK])]);
             let options = ListTasksOptionsBuilder::new().filters(&filters).build();
-            let tasks = self.docker.list_tasks(Some(options)).await.unwrap_or_default();
-            let nodes = self.nodes().await?;
-            let is_left = |task: &ApiTask| {
-                let node = nodes.iter().find(|node| Some(&node.id) == task.node_id.as_ref());
-                task.service_id == service.id && node.is_some_and(|node| node.state == "ready")
-            };
-            if !tasks.iter().any(is_left) {
-                break;
+            // Where the managers choose a leader just now, nothing is known.
+            if let (Ok(tasks), Ok(nodes)) = (self.docker.list_tasks(Some(options)).await, self.nodes().await)
+            {
+                let is_left = |task: &ApiTask| {
+                    let node = nodes.iter().find(|node| Some(&node.id) == task.node_id.as_ref());
+                    task.service_id == service.id && node.is_some_and(|node| node.state == "ready")
+                };
+                if !tasks.iter().any(is_left) {
+                    break;
+                }
             }
             tokio::time::sleep(LEAVE_PAUSE).await;
         }
@@ -412,6 +414,7 @@ fn name_of(service: &ApiService) -> String {
 
 fn observed(service: ApiService, owner: Owner) -> ObservedService {
     let spec = service.spec.unwrap_or_default();
+    let generation = force_of(&spec);
     let template = spec.task_template.unwrap_or_default();
     let constraints = template.placement.and_then(|placement| placement.constraints);
     let image = template.container_spec.and_then(|container| container.image);
@@ -429,6 +432,7 @@ fn observed(service: ApiService, owner: Owner) -> ObservedService {
             .unwrap_or_default()
             .remove(LABEL_SPEC)
             .unwrap_or_default(),
+        generation,
         is_stopped: constraints.is_some_and(|all| all.iter().any(|one| one == STOPPED)),
     }
 }
@@ -460,6 +464,7 @@ fn task(task: ApiTask) -> Task {
             .unwrap_or_default(),
         state: status.state.map(|state| state.to_string()).unwrap_or_default(),
         error: status.err.unwrap_or_default(),
+        generation: task.spec.and_then(|spec| spec.force_update).unwrap_or(0),
     }
 }
 
