@@ -38,6 +38,8 @@ pub(crate) struct Task {
     pub(crate) state: String,
     /// Why it is not what is wanted.
     pub(crate) error: String,
+    /// The generation of its service that it is of.
+    pub(crate) generation: u64,
 }
 
 /// A service of an exporter on a node.
@@ -77,9 +79,14 @@ pub(crate) struct SeenService {
     pub(crate) name: String,
     pub(crate) image: String,
     pub(crate) is_stopped: bool,
+    /// How often its containers were made anew.
+    pub(crate) generation: u64,
     /// The latest first.
     pub(crate) tasks: Vec<Task>,
 }
+
+/// What runs is of before an update.
+const UPDATING: &str = "updating";
 
 /// The services that these options have, with their components.
 pub(crate) fn services(options: &Options) -> Vec<(Component, &'static str)> {
@@ -104,7 +111,7 @@ pub(crate) fn status(nodes: &[Node], services: &[SeenService]) -> Vec<NodeStatus
             let is_well = |exporter: &ExporterStatus| match exporter.state.as_str() {
                 "running" | "stopped" => true,
                 // A paused node keeps what it has, and is given nothing.
-                "absent" => node.availability == "pause",
+                "absent" | UPDATING => node.availability == "pause",
                 _ => false,
             };
             NodeStatus {
@@ -133,6 +140,9 @@ fn exporter(node: &Node, service: &SeenService) -> ExporterStatus {
     let Some(latest) = tasks.next() else {
         return of("absent", String::new());
     };
+    if latest.state == "running" && latest.generation != service.generation && node.state == "ready" {
+        return of(UPDATING, String::new());
+    }
     if latest.state == "running" {
         // Of a node that is out of reach that is all that is known.
         let state = if node.state == "ready" {
@@ -147,10 +157,12 @@ fn exporter(node: &Node, service: &SeenService) -> ExporterStatus {
         .into_iter()
         .chain(tasks)
         .take(2)
-        .find(|task| !task.error.is_empty());
+        .find(|task| !task.error.is_empty() && task.generation == service.generation);
     match why {
         Some(task) if node.is_expected() => {
             let state = match task.state.as_str() {
+                // An image that is being fetched now is not one that cannot be had.
+                _ if latest.state == "preparing" => latest.state.as_str(),
                 "rejected" | "failed" => task.state.as_str(),
                 _ => latest.state.as_str(),
             };
@@ -237,12 +249,20 @@ pub(crate) fn out_of_it(nodes: &[Node]) -> Vec<String> {
             };
             format!("node {} {how}: nothing is expected of it now", node.hostname)
         })
-        .chain(twins(nodes).into_iter().map(|name| {
+        .chain(warnings(nodes))
+        .collect()
+}
+
+/// What somebody should mend though all runs.
+pub(crate) fn warnings(nodes: &[Node]) -> Vec<String> {
+    twins(nodes)
+        .into_iter()
+        .map(|name| {
             format!(
                 "more than one node is called {name}, and their series would be one; give each its own name (`hostnamectl set-hostname`), \
                  then restart Docker there"
             )
-        }))
+        })
         .collect()
 }
 
@@ -319,6 +339,7 @@ mod tests {
             desired: "running".to_owned(),
             state: state.to_owned(),
             error: error.to_owned(),
+            generation: 0,
         }
     }
 
@@ -328,6 +349,7 @@ mod tests {
             name: "masthead-cadvisor".to_owned(),
             image: "cadvisor:v1".to_owned(),
             is_stopped: false,
+            generation: 0,
             tasks,
         }
     }
@@ -373,6 +395,34 @@ mod tests {
         let tasks = vec![is("starting"), ended()];
         let logs = "docker service logs masthead-cadvisor";
         check(there, tasks, "failed", false, logs);
+        // It fetches the image now, whatever was before.
+        check(
+            there,
+            vec![is("preparing"), no_image()],
+            "preparing",
+            false,
+            "docker load",
+        );
+        // What runs is of before an update, and so is what failed.
+        let earlier = |task: Task| Task {
+            generation: 7,
+            ..task
+        };
+        check(there, vec![earlier(is("running"))], UPDATING, false, "");
+        check(
+            there,
+            vec![is("starting"), earlier(ended())],
+            "starting",
+            false,
+            "",
+        );
+        check(
+            ("ready", "pause"),
+            vec![earlier(is("running"))],
+            UPDATING,
+            true,
+            "",
+        );
         check(("down", "active"), vec![is("running")], "unknown", false, "");
         check(("ready", "drain"), vec![is("shutdown")], "shutdown", true, "");
         // It keeps what it has, and is given nothing.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::desired::{LABEL_BASE_DIR, LABEL_SPEC, LABEL_STACK};
 use crate::engine::{Engine, ImageStore, Inspected};
@@ -17,6 +18,11 @@ const PLATFORM_NETWORKS: [&str; 1] = ["dokploy-network"];
 const CONTAINERD_SOCKET: &str = "/run/containerd/containerd.sock";
 /// The end of the name of a file that is being written; a run that was killed may leave one.
 const UNFINISHED: &str = ".masthead-new";
+
+/// How often a swarm that does not answer is asked again.
+const SWARM_TRIES: u32 = 3;
+/// Before each time.
+const SWARM_PAUSE: Duration = Duration::from_secs(1);
 
 /// What is there, as far as the stack is concerned.
 pub(crate) async fn observe(engine: &Engine, place: &Place, base_dir: &Path) -> Result<Observed, StackError> {
@@ -49,7 +55,16 @@ pub(crate) async fn observe(engine: &Engine, place: &Place, base_dir: &Path) -> 
         .filter(|(_, container)| of_this(container))
         .map(|(name, _)| name.clone())
         .collect();
-    let swarm = match engine.swarm(&base, &ours).await {
+    let mut swarm = engine.swarm(&base, &ours).await;
+    for _ in 0..SWARM_TRIES {
+        if !matches!(swarm, Err(StackError::Engine { .. })) {
+            break;
+        }
+        // Its managers may be about to choose a leader.
+        tokio::time::sleep(SWARM_PAUSE).await;
+        swarm = engine.swarm(&base, &ours).await;
+    }
+    let swarm = match swarm {
         Err(error @ StackError::Engine { .. }) => ObservedSwarm {
             fault: Some(error.to_string()),
             ..ObservedSwarm::default()

@@ -74,6 +74,8 @@ pub struct ObservedService {
     pub image: String,
     /// Value of the fingerprint's label; empty when it has none.
     pub fingerprint: String,
+    /// How often its containers were made anew; a container of an earlier time is about to go.
+    pub generation: u64,
     /// It was stopped on purpose: no node runs it.
     pub is_stopped: bool,
 }

@@ -15,7 +15,7 @@ import { fill, gridFor, questionOf, RangeQuery, split } from './questions';
 import { type Frame, type Line, labelKey, nameOf, type Role } from './series';
 import { firstPointsIn, host, instance, keyOf, loadServer } from './server';
 import { type Grid, moment, rangeEnds } from './time';
-import { pageHref, range, route, setRange } from './url';
+import { pageHref, range, route, server, setRange } from './url';
 
 export interface QuerySpec {
   expr: string;
@@ -224,7 +224,7 @@ export function Panel({ spec }: { spec: PanelSpec }) {
 function exploreHref(spec: PanelSpec): string {
   const exprs = spec.queries.map((q): [string, string] => [
     'q',
-    fill(q.expr, 15, host.value ? keyOf(host.value.metric) : ''),
+    fill(q.expr, 15, host.value ? keyOf(host.value.metric) : server.value),
   ]);
   return pageHref('/explore', route.value.params, exprs);
 }

@@ -1,6 +1,15 @@
 // @vitest-environment node
 import { expect, test } from 'vitest';
-import { firstPointsIn, hostname, hosts, instance, interval, isLocal, startTime } from './server';
+import {
+  firstPointsIn,
+  hostname,
+  hosts,
+  instance,
+  interval,
+  isLocal,
+  shownName,
+  startTime,
+} from './server';
 import { chooseStep, rateWindow } from './time';
 import { route } from './url';
 
@@ -35,6 +44,19 @@ test('a host on a registered server is none of this machine, whatever its name',
   expect([instance.value, isLocal.value]).toEqual(['vm:9100', true]);
   show('server=vm:9100@web-1');
   expect([instance.value, isLocal.value]).toEqual(['vm:9100@web-1', false]);
+});
+
+test('of a server that is not heard of just now no other machine is shown', () => {
+  hostname.value = 'vm';
+  hosts.value = [host('vm')];
+  show('server=vm:9100@web-1');
+  expect([instance.value, isLocal.value, shownName.value]).toEqual([
+    'vm:9100@web-1',
+    false,
+    'web-1',
+  ]);
+  hosts.value = [];
+  expect(isLocal.value).toBe(false);
 });
 
 test('steps, rates and the first points follow the interval that the server tells', () => {

@@ -33,10 +33,20 @@ export function nameOf(labels: Labels): string {
   return labels.server || labels.nodename || labels.instance || '';
 }
 
-/** The host the page shows: the one that the URL names, else the first. */
+/**
+ * The host the page shows: the one that the URL names, else the first. Null for one on a registered server that is not
+ * heard of just now: what another machine measures is not shown in its place.
+ */
 export const host = computed(() => {
   const named = hosts.value.find((h) => keyOf(h.metric) === server.value);
+  if (named === undefined && ofKey(server.value)[1] !== '') return null;
   return named ?? hosts.value[0] ?? null;
+});
+
+/** What the page calls the host that it shows. */
+export const shownName = computed(() => {
+  if (host.value !== null) return nameOf(host.value.metric);
+  return ofKey(server.value)[1];
 });
 
 /**
@@ -52,8 +62,9 @@ export const instance = computed(() => {
 /** Whether the page shows the machine that the server runs on, whose containers it knows by itself. */
 export const isLocal = computed(
   () =>
-    host.value === null ||
-    (!host.value.metric.server &&
+    (host.value === null && ofKey(server.value)[1] === '') ||
+    (host.value !== null &&
+      !host.value.metric.server &&
       (hostname.value === '' || host.value.metric.nodename === hostname.value)),
 );
 

@@ -46,6 +46,24 @@ test('the nodes of a swarm are rows of their own, by name', () => {
   ]);
 });
 
+test('a node of a swarm that is not reached has a row, while its server is', () => {
+  const silent = {
+    metric: { instance: 'web-2:9100', node: 'web-2', server: 'shop' },
+    value: 0,
+    time: 0,
+  };
+  const rows = (state: Registered['state']) =>
+    rowsOf([host('z')], [registered('shop', state)], [silent]).map(({ name, state }) => [
+      name,
+      state,
+    ]);
+  expect(rows('up')).toContainEqual(['shop / web-2', 'down']);
+  expect(rows('down')).toEqual([
+    ['z', 'up'],
+    ['shop', 'down'],
+  ]);
+});
+
 test('a server of which nothing is known yet has a row', () => {
   expect(rowsOf([host('a')], [registered('web-1', 'connecting')])).toHaveLength(2);
 });

@@ -25,8 +25,15 @@ export interface ServerRow {
   since: number;
 }
 
-/** One row a host, this machine first, and one for each registered server of which there are no figures. */
-export function rowsOf(hosts: Sample[], registered: Registered[]): ServerRow[] {
+/**
+ * One row a host, this machine first, and one for each registered server of which there are no figures. `silent` are the
+ * nodes of a server's swarm that its Prometheus does not reach.
+ */
+export function rowsOf(
+  hosts: Sample[],
+  registered: Registered[],
+  silent: Sample[] = [],
+): ServerRow[] {
   if (registered.length === 0 && hosts.length < 2) return [];
   const known = new Map(registered.map((server) => [server.name, server]));
   const rows = hosts.map(({ metric }): ServerRow => {
@@ -42,6 +49,12 @@ export function rowsOf(hosts: Sample[], registered: Registered[]): ServerRow[] {
   const shown = new Set(hosts.map(({ metric }) => metric.server ?? ''));
   for (const { name, state, reason, since } of registered) {
     if (!shown.has(name)) rows.push({ key: '', name, state, reason: reason ?? '', since });
+  }
+  const heard = new Set(hosts.map(({ metric }) => keyOf(metric)));
+  for (const { metric } of silent) {
+    if (known.get(metric.server ?? '')?.state !== 'up' || heard.has(keyOf(metric))) continue;
+    const reason = 'the Prometheus of its swarm does not reach its node_exporter';
+    rows.push({ key: keyOf(metric), name: nameOf(metric), state: 'down', reason, since: 0 });
   }
   const local = hosts.filter(({ metric }) => !metric.server).length;
   const rest = rows.slice(local).sort((a, b) => a.name.localeCompare(b.name));

@@ -389,6 +389,7 @@ async fn behind_a_tunnel_the_way_comes_and_goes() {
         way: ways,
         rounds: Some(to_rounds),
         has_metadata: false,
+        over: Arc::default(),
     };
     let beside = Beside {
         sink: &sink,
@@ -411,11 +412,13 @@ async fn behind_a_tunnel_the_way_comes_and_goes() {
         "who shut the way knows that nothing comes"
     );
     way.send_replace(Way::Open {
+        opening: 3,
         scheme: crate::config::Scheme::Http,
         address: address.parse().unwrap(),
         auth: None,
     });
-    assert_eq!(rounds.recv().await, Some(Ok(())));
+    let round = rounds.recv().await.unwrap();
+    assert_eq!((round.opening, round.outcome), (3, Ok(())));
     stop.cancel();
     task.await.unwrap();
     let dump = store.dump_samples();

@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use model::Labels;
@@ -99,6 +101,8 @@ impl Source {
 pub(crate) enum Way {
     /// Through the tunnel's end on this machine.
     Open {
+        /// Which opening of the way it is, counted from 1.
+        opening: u64,
         /// What is spoken there.
         scheme: Scheme,
         /// On this machine's loopback.
@@ -110,8 +114,14 @@ pub(crate) enum Way {
     Shut(Arc<str>),
 }
 
-/// What a round came to: good, or why not.
-pub(crate) type Round = Result<(), String>;
+/// What a round over an open way came to.
+#[derive(Debug)]
+pub(crate) struct Round {
+    /// The opening that it went over: of an earlier one it says nothing about the present.
+    pub(crate) opening: u64,
+    /// Good, or why not.
+    pub(crate) outcome: Result<(), String>,
+}
 
 /// A loop's side of a tunnel.
 #[derive(Debug, Clone)]
@@ -122,6 +132,8 @@ pub(crate) struct Tunnel {
     pub(crate) rounds: Option<mpsc::Sender<Round>>,
     /// The target knows types and help texts; `/federate` makes up its own.
     pub(crate) has_metadata: bool,
+    /// The opening that the last round went over; 0 where the way was shut.
+    pub(crate) over: Arc<AtomicU64>,
 }
 
 impl Tunnel {
@@ -142,11 +154,16 @@ impl Tunnel {
         let way = self.way.borrow().clone();
         match way {
             Way::Open {
+                opening,
                 scheme,
                 address,
                 auth,
-            } => fetcher.over(scheme, address, auth.as_ref())?.fetch(body).await,
+            } => {
+                self.over.store(opening, Relaxed);
+                fetcher.over(scheme, address, auth.as_ref())?.fetch(body).await
+            }
             Way::Shut(reason) => {
+                self.over.store(0, Relaxed);
                 body.clear();
                 Err(reason.to_string())
             }
@@ -155,10 +172,14 @@ impl Tunnel {
 
     /// Says what a round came to. While the way is shut its keeper knows already.
     pub(super) fn tell(&self, report: &Report) {
-        if let (Some(rounds), Way::Open { .. }) = (&self.rounds, &*self.way.borrow()) {
-            let round = match &report.error {
-                None => Ok(()),
-                Some(reason) => Err(reason.clone()),
+        let opening = self.over.load(Relaxed);
+        if let (Some(rounds), 1..) = (&self.rounds, opening) {
+            let round = Round {
+                opening,
+                outcome: match &report.error {
+                    None => Ok(()),
+                    Some(reason) => Err(reason.clone()),
+                },
             };
             // The keeper is busy with an earlier one: the next round will tell the same.
             let _full = rounds.try_send(round);

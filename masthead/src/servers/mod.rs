@@ -140,13 +140,24 @@ fn stamp(path: &Path) -> Stamp {
 impl Keeper {
     async fn run(mut self, stop: CancellationToken) {
         let mut seen: Option<Stamp> = None;
+        let mut said = String::new();
         loop {
             let now = stamp(&self.path);
             if seen != Some(now) {
-                seen = Some(now);
                 match Registry::load(&self.path) {
-                    Ok(registry) => self.follow(registry.servers()).await,
-                    Err(error) => tracing::error!("the registered servers stay as they were: {error}"),
+                    Ok(registry) => {
+                        seen = Some(now);
+                        said.clear();
+                        self.follow(registry.servers()).await;
+                    }
+                    // What is in the way may go without the file being touched.
+                    Err(error) => {
+                        let text = error.to_string();
+                        if said != text {
+                            tracing::error!("the registered servers stay as they were: {text}");
+                            said = text;
+                        }
+                    }
                 }
             }
             tokio::select! {

@@ -78,7 +78,9 @@ impl States {
     }
 
     pub(super) fn unregistered(&self, name: &str) {
-        self.add(name, "");
+        if !self.lock().contains_key(name) {
+            self.add(name, "");
+        }
         let reason = format!(
             "masthead.yml names it under servers, and it is not registered; `masthead server add {name} USER@HOST` adds it"
         );
@@ -146,5 +148,9 @@ mod tests {
             panic!("it is out of reach")
         };
         assert!(reason.contains("masthead server add web-9"), "{reason}");
+        // The registry changes, and it is still not in it.
+        states.lock().get_mut("web-9").unwrap().since_ms = 7;
+        states.unregistered("web-9");
+        assert_eq!(states.snapshot()[0].since_ms, 7);
     }
 }

@@ -1,5 +1,6 @@
 //! The watch of one server: connects, finds what answers there, opens the way for its scrape loops, and begins anew when a round fails.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -22,6 +23,8 @@ const FIRST_PAUSE: Duration = Duration::from_secs(5);
 const MOST_PAUSE: Duration = Duration::from_secs(60);
 /// Connecting and looking takes no longer.
 const STEP_LIMIT: Duration = Duration::from_secs(60);
+/// `ssh` here says at once whether its connection is there.
+const ALIVE_LIMIT: Duration = Duration::from_secs(5);
 /// What a Masthead may say of its targets.
 const MOST_TARGETS_BYTES: usize = 8 << 20;
 /// Jobs that are taken from a server, and the paths where a Masthead has them.
@@ -76,6 +79,7 @@ impl Loops {
                 way: way.clone(),
                 rounds: (at == 0).then(|| rounds.clone()),
                 has_metadata: source.matches.is_none(),
+                over: Arc::default(),
             };
             let made = ScrapeLoop::tunnelled(source, tunnel, beside).map_err(anyhow::Error::msg)?;
             self.tasks.spawn(made.run(self.stop.clone()));
@@ -115,6 +119,7 @@ impl Watch {
     ) {
         let mut link = None;
         let mut pause = FIRST_PAUSE;
+        let mut opening = 0;
         loop {
             let opened = async {
                 let (reached, sources) = self.look(&mut link).await?;
@@ -132,11 +137,14 @@ impl Watch {
                 });
             match opened {
                 Ok(reached) => {
-                    // What is said of an earlier way is of no interest any more.
-                    while rounds.try_recv().is_ok() {}
                     self.common.states.is_kind(&self.name, reached.kind);
-                    way.send_replace(open(&reached));
-                    self.hear(rounds, &mut pause).await;
+                    opening += 1;
+                    way.send_replace(open(&reached, opening));
+                    let reason = self.hear(rounds, opening, &mut pause).await;
+                    // The tunnel's end may be anybody's once the connection is gone, and the loops show a password there.
+                    if !is_alive(link.as_ref()).await {
+                        way.send_replace(Way::Shut(reason.into()));
+                    }
                 }
                 Err(error) => {
                     let reason = one_line(&format!("{error:#}"));
@@ -156,20 +164,24 @@ impl Watch {
         }
     }
 
-    /// Until a round fails.
-    async fn hear(&self, rounds: &mut mpsc::Receiver<Round>, pause: &mut Duration) {
+    /// Until a round over this opening of the way fails; why it did.
+    async fn hear(&self, rounds: &mut mpsc::Receiver<Round>, opening: u64, pause: &mut Duration) -> String {
         while let Some(round) = rounds.recv().await {
-            match round {
+            if round.opening != opening {
+                continue;
+            }
+            match round.outcome {
                 Ok(()) => {
                     *pause = FIRST_PAUSE;
                     self.common.states.set(&self.name, State::Up);
                 }
                 Err(reason) => {
-                    self.common.states.set(&self.name, State::Down(reason));
-                    return;
+                    self.common.states.set(&self.name, State::Down(reason.clone()));
+                    return reason;
                 }
             }
         }
+        "nothing is scraped any more".to_owned()
     }
 
     /// Connects where there is no connection, and looks what answers there.
@@ -230,8 +242,19 @@ impl Watch {
     }
 }
 
-fn open(reached: &Reached) -> Way {
+/// Is there a connection that answers?
+async fn is_alive(link: Option<&Link>) -> bool {
+    match link {
+        Some(link) => tokio::time::timeout(ALIVE_LIMIT, link.is_alive())
+            .await
+            .unwrap_or(false),
+        None => false,
+    }
+}
+
+fn open(reached: &Reached, opening: u64) -> Way {
     Way::Open {
+        opening,
         scheme: if reached.is_https {
             Scheme::Https
         } else {

@@ -14,8 +14,8 @@ use bollard::query_parameters::{
 };
 use futures_util::StreamExt;
 
-use super::{Engine, body, is_absent};
-use crate::desired::{Attachment, ContainerSpec};
+use super::{Engine, body, is_absent, is_taken};
+use crate::desired::{Attachment, ContainerSpec, LABEL_SPEC};
 use crate::ports::Listening;
 use crate::{StackError, State};
 
@@ -142,14 +142,22 @@ impl Engine {
         };
         let options = CreateContainerOptionsBuilder::new().name(&spec.name).build();
         let attempt = format!("creating container {}", spec.name);
-        self.docker
-            .create_container(Some(options), body::of(spec, network))
-            .await
-            .map_err(self.failed(&attempt))?;
+        let body = body::of(spec, network);
+        match self.docker.create_container(Some(options), body).await {
+            // The engine goes on with what a run asked for that was killed meanwhile: then it is there after all.
+            Err(error) if is_taken(&error) && self.is_as_specified(spec).await => {}
+            made => drop(made.map_err(self.failed(&attempt))?),
+        }
         for network in further {
             self.join(&spec.name, network).await?;
         }
         Ok(())
+    }
+
+    /// Is there a container of the name that was made by this very specification?
+    async fn is_as_specified(&self, spec: &ContainerSpec) -> bool {
+        let there = self.container(&spec.name).await.ok().flatten();
+        there.is_some_and(|there| there.labels.get(LABEL_SPEC) == Some(&spec.fingerprint()))
     }
 
     /// Starts it; it may run already.

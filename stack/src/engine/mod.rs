@@ -175,6 +175,14 @@ fn is_absent(error: &bollard::errors::Error) -> bool {
     )
 }
 
+/// Is it the answer that something of this name is there already?
+fn is_taken(error: &bollard::errors::Error) -> bool {
+    matches!(
+        error,
+        bollard::errors::Error::DockerResponseServerError { status_code: 409, .. }
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,8 +6,8 @@ use bollard::models::{
     EndpointSpec, EndpointSpecModeEnum, Limit, NetworkAttachmentConfig, ServiceSpec as ApiService,
     ServiceSpecMode, ServiceSpecUpdateConfig, ServiceSpecUpdateConfigFailureActionEnum,
     ServiceSpecUpdateConfigOrderEnum, TaskSpec, TaskSpecContainerSpec, TaskSpecContainerSpecFile,
-    TaskSpecContainerSpecSecrets, TaskSpecLogDriver, TaskSpecPlacement, TaskSpecResources,
-    TaskSpecRestartPolicy, TaskSpecRestartPolicyConditionEnum,
+    TaskSpecContainerSpecPrivileges, TaskSpecContainerSpecSecrets, TaskSpecLogDriver, TaskSpecPlacement,
+    TaskSpecResources, TaskSpecRestartPolicy, TaskSpecRestartPolicyConditionEnum,
 };
 
 use super::body;
@@ -116,6 +116,11 @@ fn container(spec: &ServiceSpec, secret_id: impl Fn(&str) -> Option<String>) -> 
                 .collect(),
         ),
         capability_drop: Some(vec!["ALL".to_owned()]),
+        // Older engines do not know of it, and pass over it.
+        privileges: Some(TaskSpecContainerSpecPrivileges {
+            no_new_privileges: Some(true),
+            ..Default::default()
+        }),
         ..Default::default()
     }
 }
@@ -150,6 +155,10 @@ mod tests {
         );
         assert_eq!(container["CapabilityDrop"], serde_json::json!(["ALL"]));
         assert_eq!(container["ReadOnly"], true);
+        assert_eq!(
+            container["Privileges"],
+            serde_json::json!({"NoNewPrivileges": true})
+        );
         assert_eq!(container["HealthCheck"]["Test"][0], "NONE");
         assert_eq!(container["Command"], serde_json::Value::Null);
         let name = &swarm.secrets.last().expect("a secret").name;

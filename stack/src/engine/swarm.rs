@@ -15,7 +15,7 @@ use bollard::query_parameters::{
 };
 
 use super::service_body::{self, STOPPED};
-use super::{Engine, is_absent};
+use super::{Engine, is_absent, is_taken};
 use crate::desired::{
     Attachment, LABEL_BASE_DIR, LABEL_NODE, LABEL_SPEC, LABEL_STACK, OverlaySpec, SecretSpec, ServiceSpec,
 };
@@ -233,11 +233,13 @@ impl Engine {
             data: Some(STANDARD.encode(&secret.content)),
             ..Default::default()
         };
-        self.docker
-            .create_secret(body)
-            .await
-            .map(drop)
-            .map_err(self.failed(&format!("creating secret {}", secret.name)))
+        match self.docker.create_secret(body).await {
+            // Asked for by a run that was killed: the name goes with the content and with whose it is.
+            Err(error) if is_taken(&error) => Ok(()),
+            made => made
+                .map(drop)
+                .map_err(self.failed(&format!("creating secret {}", secret.name))),
+        }
     }
 
     /// Removes a secret; it may be gone already.
@@ -252,11 +254,18 @@ impl Engine {
     pub(crate) async fn create_service(&self, service: &ServiceSpec) -> Result<(), StackError> {
         let attempt = format!("creating service {}", service.name());
         let body = self.service_body(service).await?;
-        self.docker
-            .create_service(body, None)
-            .await
-            .map(drop)
-            .map_err(self.failed(&attempt))
+        match self.docker.create_service(body, None).await {
+            // Asked for by a run that was killed.
+            Err(error) if is_taken(&error) && self.is_service_as_specified(service).await => Ok(()),
+            made => made.map(drop).map_err(self.failed(&attempt)),
+        }
+    }
+
+    /// Is there a service of the name that was made by this very specification?
+    async fn is_service_as_specified(&self, service: &ServiceSpec) -> bool {
+        let there = self.service(service.name()).await.ok().flatten();
+        let labels = there.and_then(|there| there.spec?.labels).unwrap_or_default();
+        labels.get(LABEL_SPEC) == Some(&service.fingerprint())
     }
 
     /// Brings a service to this specification, with new containers.
@@ -330,15 +339,17 @@ impl Engine {
         let filters = HashMap::from([("label", vec![LABEL_STACK])]);
         for _ in 0..LEAVE_TRIES {
             let options = ListTasksOptionsBuilder::new().filters(&filters).build();
-            let tasks = self.docker.list_tasks(Some(options)).await.unwrap_or_default();
-            let nodes = self.nodes().await?;
-            let is_left = |task: &ApiTask| {
-                let node = nodes.iter().find(|node| Some(&node.id) == task.node_id.as_ref());
-                task.desired_state == Some(TaskState::REMOVE)
-                    && node.is_some_and(|node| node.state == "ready")
-            };
-            if !tasks.iter().any(is_left) {
-                break;
+            // Where the managers choose a leader just now, nothing is known.
+            if let (Ok(tasks), Ok(nodes)) = (self.docker.list_tasks(Some(options)).await, self.nodes().await)
+            {
+                let is_left = |task: &ApiTask| {
+                    let node = nodes.iter().find(|node| Some(&node.id) == task.node_id.as_ref());
+                    task.desired_state == Some(TaskState::REMOVE)
+                        && node.is_some_and(|node| node.state == "ready")
+                };
+                if !tasks.iter().any(is_left) {
+                    break;
+                }
             }
             tokio::time::sleep(LEAVE_PAUSE).await;
         }
@@ -406,6 +417,7 @@ fn name_of(service: &ApiService) -> String {
 
 fn observed(service: ApiService, owner: Owner) -> ObservedService {
     let spec = service.spec.unwrap_or_default();
+    let generation = force_of(&spec);
     let template = spec.task_template.unwrap_or_default();
     let constraints = template.placement.and_then(|placement| placement.constraints);
     let image = template.container_spec.and_then(|container| container.image);
@@ -423,6 +435,7 @@ fn observed(service: ApiService, owner: Owner) -> ObservedService {
             .unwrap_or_default()
             .remove(LABEL_SPEC)
             .unwrap_or_default(),
+        generation,
         is_stopped: constraints.is_some_and(|all| all.iter().any(|one| one == STOPPED)),
     }
 }
@@ -454,6 +467,7 @@ fn task(task: ApiTask) -> Task {
             .unwrap_or_default(),
         state: status.state.map(|state| state.to_string()).unwrap_or_default(),
         error: status.err.unwrap_or_default(),
+        generation: task.spec.and_then(|spec| spec.force_update).unwrap_or(0),
     }
 }
 

@@ -53,6 +53,7 @@ impl Swarm {
                         owner: service.owner.clone(),
                         image: String::new(),
                         fingerprint: service.fingerprint.clone(),
+                        generation: 0,
                         is_stopped: service.is_stopped,
                     };
                     (name.clone(), observed)

@@ -29,7 +29,7 @@ pub(super) fn targets(text: &mut String, component: Component, options: &Options
             values: [{service}]
     relabel_configs:
       - source_labels: [{SWARM}task_desired_state, {SWARM}task_state, {SWARM}node_status]
-        regex: running;.*|shutdown;running;(down|unknown|disconnected)
+        regex: running;.*|shutdown;(running|orphaned);(down|unknown|disconnected)
         action: keep
       - source_labels: [{SWARM}network_name]
         regex: {OVERLAY}

@@ -27,7 +27,11 @@ const DOCKER_SOCKET: &str = "/run/docker.sock";
 const DOCKER_ROOT: &str = "/var/lib/docker";
 
 /// Starts node_exporter with the flags that follow, on the port before them. After a node has joined, its bridge may take a second.
-const LISTEN_AT_BRIDGE: &str = r#"until at="$(ip -o -4 addr show dev docker_gwbridge 2>/dev/null | sed -n '1s/.* inet \([0-9.]*\).*/\1/p')" && [ -n "$at" ]; do sleep 1; done
+const LISTEN_AT_BRIDGE: &str = r#"until at="$(ip -o -4 addr show dev docker_gwbridge 2>/dev/null | sed -n '1s/.* inet \([0-9.]*\).*/\1/p')" && [ -n "$at" ]; do
+    [ -n "$said" ] || echo "waiting for the address of docker_gwbridge"
+    said=1
+    sleep 1
+done
 port="$1"
 shift
 exec /bin/node_exporter --web.listen-address="$at:$port" "$@""#;

@@ -66,6 +66,7 @@ impl Stack {
             }
         }
         Ok(Status {
+            warnings: nodes::warnings(&seen.nodes),
             nodes: seen.status,
             swarm_fault: seen.fault,
             base_dir: self.run.base_dir.clone(),
@@ -208,8 +209,7 @@ impl Stack {
         self.recover(events).await?;
         let observed = observe::observe(&self.engine, &self.place, &self.run.base_dir).await?;
         if let Ok(Some(kept)) = observe::kept_options(&self.place, &self.run.base_dir).await {
-            self.sees_swarm(&kept, &observed)?;
-            if let Some(text) = self.left_in_swarm(&kept) {
+            if let Some(text) = self.left_in_swarm(&kept, &observed) {
                 events(Event::Warning { text });
             }
         }
@@ -546,6 +546,7 @@ fn service_status(service: &SeenService, nodes: &[NodeStatus]) -> ComponentStatu
     let (running, all) = (expected().filter(runs).count(), expected().count());
     let state = match service.is_stopped {
         true => "stopped".to_owned(),
+        false if all == 0 => "on no node".to_owned(),
         false if running == all => "running".to_owned(),
         false => format!("on {running} of {all} nodes"),
     };

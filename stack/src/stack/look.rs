@@ -23,6 +23,8 @@ pub(super) struct View {
     pub(super) facts: Facts,
     pub(super) desired: Desired,
     pub(super) steps: Vec<Step>,
+    /// What stays behind that the steps cannot remove.
+    pub(super) left: Option<String>,
 }
 
 impl View {
@@ -55,7 +57,7 @@ impl Stack {
         };
         let options = change.over(start)?;
         let mut observed = observe::observe(&self.engine, &self.place, base_dir).await?;
-        self.can_have_swarm(&options, kept.as_ref(), &observed)?;
+        self.can_have_swarm(&options, &observed)?;
         let facts = observe::facts(&self.engine, &self.place, base_dir, &options, &observed).await?;
         if let Some(absent) = change
             .join
@@ -94,7 +96,9 @@ impl Stack {
         let steps = plan::plan(&desired, &observed, &self.run)?;
         self.check_ports(&options, kept.as_ref(), &facts, &observed)
             .await?;
+        let leaves = kept.as_ref().filter(|_| options.swarm.is_none());
         Ok(View {
+            left: leaves.and_then(|kept| self.left_in_swarm(kept, &observed)),
             options,
             facts,
             desired,

@@ -195,6 +195,9 @@ impl Stack {
     async fn carry(&self, view: View, events: OnEvent<'_>) -> Result<Report, StackError> {
         let texts: Vec<String> = view.steps.iter().map(ToString::to_string).collect();
         events(Event::Planned { steps: texts.clone() });
+        if let Some(text) = &view.left {
+            events(Event::Warning { text: text.clone() });
+        }
         if !view.steps.is_empty() {
             self.preflight(&view).await?;
         }

@@ -98,6 +98,9 @@ pub struct Status {
     /// The nodes of the swarm, with what runs on each; none where no swarm is wanted.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub nodes: Vec<NodeStatus>,
+    /// What somebody should mend though all runs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// Why the swarm could not be asked, with the cure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub swarm_fault: Option<String>,

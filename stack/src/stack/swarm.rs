@@ -13,6 +13,8 @@ const NODES_LIMIT: Duration = Duration::from_secs(300);
 const WELL_LOOKS: u32 = 3;
 /// What is rejected or has failed at so many looks is not about to come right: in 12 s the swarm has tried it twice.
 const FAILING_LOOKS: u32 = 24;
+/// So many looks in a row may see nothing.
+const BLIND_LOOKS: u32 = 20;
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -29,16 +31,8 @@ pub(super) struct SeenNodes {
 
 impl Stack {
     /// Can the engine do what is wanted of a swarm?
-    pub(super) fn can_have_swarm(
-        &self,
-        options: &Options,
-        kept: Option<&Options>,
-        observed: &Observed,
-    ) -> Result<(), StackError> {
+    pub(super) fn can_have_swarm(&self, options: &Options, observed: &Observed) -> Result<(), StackError> {
         self.sees_swarm(options, observed)?;
-        if let Some(kept) = kept {
-            self.sees_swarm(kept, observed)?;
-        }
         self.manages_swarm(options)
     }
 
@@ -67,10 +61,12 @@ impl Stack {
         })
     }
 
-    /// What stays in a swarm that this engine does not manage any more, when the stack is removed.
-    pub(super) fn left_in_swarm(&self, options: &Options) -> Option<String> {
+    /// What stays in a swarm that cannot be asked, or that this engine does not manage any more, when the stack leaves it.
+    pub(super) fn left_in_swarm(&self, options: &Options, observed: &Observed) -> Option<String> {
+        options.swarm?;
         let is_worker = !self.engine.about().managers.is_empty();
-        let why = self.lacks_swarm(options).filter(|_| is_worker)?;
+        let lacks = self.lacks_swarm(options).filter(|_| is_worker);
+        let why = lacks.or_else(|| observed.swarm.fault.clone())?;
         let names: Vec<&str> = nodes::services(options)
             .into_iter()
             .map(|(_, name)| name)
@@ -85,8 +81,8 @@ impl Stack {
     pub(super) fn sees_swarm(&self, options: &Options, observed: &Observed) -> Result<(), StackError> {
         match (&observed.swarm.fault, options.swarm) {
             (Some(fault), Some(_)) => Err(StackError::Invalid(format!(
-                "nothing was changed: {fault}; a swarm that has lost most of its managers decides nothing: bring them back, or on this one \
-                 `docker swarm init --force-new-cluster`"
+                "nothing was changed: {fault}; {}",
+                fault_cure(fault)
             ))),
             _ => Ok(()),
         }
@@ -129,6 +125,7 @@ impl Stack {
                 name: name.to_owned(),
                 image: there.map(|there| there.image.clone()).unwrap_or_default(),
                 is_stopped: there.is_some_and(|there| there.is_stopped),
+                generation: there.map_or(0, |there| there.generation),
                 tasks: match there {
                     Some(_) => self.engine.tasks(name).await?,
                     None => Vec::new(),
@@ -194,13 +191,23 @@ impl Stack {
     ) -> Result<(), StackError> {
         // A container that ends again and again is seen running now and then.
         let (mut failing_looks, mut well_looks) = (0_u32, 0_u32);
+        let mut blind_looks = 0;
         loop {
-            let SeenNodes { nodes, status, .. } = self.nodes(options).await?;
+            let seen = async { Ok((self.nodes(options).await?, self.updating(options).await?)) };
+            let (SeenNodes { nodes, status, .. }, updating) = match seen.await {
+                // Where the managers choose a leader just now, nothing is known.
+                Err(StackError::Engine { .. }) if blind_looks < BLIND_LOOKS => {
+                    blind_looks += 1;
+                    tokio::time::sleep(PAUSE).await;
+                    continue;
+                }
+                seen => seen?,
+            };
+            blind_looks = 0;
             let waiting = status
                 .iter()
                 .zip(&nodes)
                 .find(|(status, node)| node.is_expected() && !status.well);
-            let updating = self.updating(options).await?;
             let Some(what) = waiting.map(|(node, _)| waited_for(node)).or(updating) else {
                 well_looks += 1;
                 if well_looks < WELL_LOOKS {
@@ -242,6 +249,22 @@ impl Stack {
             }
         }
         Ok(None)
+    }
+}
+
+/// What to do about a swarm that cannot be looked at.
+fn fault_cure(fault: &str) -> &'static str {
+    let is_headless = ["does not have a leader", "has no leader", "deadline exceeded"]
+        .iter()
+        .any(|word| fault.contains(word));
+    match is_headless {
+        true => {
+            "a swarm that has lost most of its managers decides nothing: bring them back (`docker node ls` on them); only where they are gone \
+             for good, `docker swarm init --force-new-cluster` on this one"
+        }
+        false => {
+            "see that `docker service ls` works here, and run it again; `masthead setup --without-swarm` does without"
+        }
     }
 }
 

@@ -1,10 +1,10 @@
 /** The top bar: which server, which time, how often, and the theme. */
 
 import { signal } from '@preact/signals';
-import { host, hosts, keyOf, nameOf } from '../server';
+import { host, hosts, keyOf, nameOf, shownName } from '../server';
 import { setTheme, THEMES, theme } from '../theme';
 import { formatDuration } from '../time';
-import { REFRESH_CHOICES, refresh, route, setParams, writeRefresh } from '../url';
+import { REFRESH_CHOICES, refresh, route, server, setParams, writeRefresh } from '../url';
 import { Icon } from './icons';
 import { RangePicker } from './range_picker';
 
@@ -34,8 +34,9 @@ export function TopBar({ title }: { title: string }) {
 }
 
 function ServerName({ title }: { title: string }) {
-  const name = host.value ? nameOf(host.value.metric) : '';
-  if (hosts.value.length < 2) {
+  const name = shownName.value;
+  const isUnheard = host.value === null && name !== '';
+  if (hosts.value.length < 2 && !isUnheard) {
     return (
       <div class="server">
         <h1>{name || 'Masthead'}</h1>
@@ -48,13 +49,14 @@ function ServerName({ title }: { title: string }) {
       <select
         class="control"
         aria-label="Server"
-        value={host.value ? keyOf(host.value.metric) : ''}
+        value={host.value ? keyOf(host.value.metric) : server.value}
         onChange={(event) => {
           const next = new URLSearchParams(route.peek().params);
           next.set('server', event.currentTarget.value);
           setParams(next);
         }}
       >
+        {isUnheard && <option value={server.value}>{name}</option>}
         {hosts.value.map((h) => (
           <option key={keyOf(h.metric)} value={keyOf(h.metric)}>
             {nameOf(h.metric)}

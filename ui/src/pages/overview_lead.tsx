@@ -5,7 +5,7 @@ import { useEffect, useRef } from 'preact/hooks';
 import { isAbort, now, query } from '../api';
 import { type Task, useTask } from '../live';
 import { fill } from '../questions';
-import { host, instance, loadHosts, nameOf } from '../server';
+import { host, instance, loadHosts, shownName } from '../server';
 import { spell } from '../time';
 import { CARDS, Card } from './cards';
 import { Health } from './health';
@@ -52,7 +52,7 @@ function HostLine() {
   });
   useTask(task.current, element);
   const about = host.value?.metric;
-  const name = about ? nameOf(about) : '';
+  const name = shownName.value;
   useEffect(() => {
     document.title = name ? `${name} · Masthead` : 'Masthead';
   }, [name]);

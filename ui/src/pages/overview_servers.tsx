@@ -3,7 +3,7 @@
 import '../style/servers.css';
 import { useSignal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
-import { get, isAbort, now, query } from '../api';
+import { get, isAbort, now, query, type Sample } from '../api';
 import { here } from '../apps/cells';
 import { type Task, useTask } from '../live';
 import { fill, join, split } from '../questions';
@@ -28,6 +28,9 @@ const QUESTIONS = {
   cores: `count ${BY} (count by (server, instance, cpu) (node_cpu_seconds_total{${HOST}}))`,
 };
 
+/** Nodes of a registered server's swarm that are out of reach. */
+const SILENT = `up{${HOST},server!="",node!=""} == 0`;
+
 type Name = keyof typeof QUESTIONS;
 const NAMES = Object.keys(QUESTIONS) as Name[];
 type Figures = Partial<Record<Name, number>>;
@@ -49,11 +52,12 @@ interface State {
   /** Null until it is known. */
   registered: Registered[] | null;
   figures: Map<string, Figures>;
+  silent: Sample[];
 }
 
 export function Servers() {
   const element = useRef<HTMLElement>(null);
-  const state = useSignal<State>({ registered: null, figures: new Map() });
+  const state = useSignal<State>({ registered: null, figures: new Map(), silent: [] });
   const task = useRef<Task>({
     visible: true,
     rank: 2,
@@ -65,8 +69,11 @@ export function Servers() {
           hostsKnown.peek() ? null : loadHosts(signal),
         ]);
         const wanted = rowsOf(hosts.peek(), registered).length > 0;
-        const figures = wanted ? await figuresOf(signal) : new Map<string, Figures>();
-        state.value = { registered, figures };
+        const [figures, silent] = await Promise.all([
+          wanted ? figuresOf(signal) : new Map<string, Figures>(),
+          registered.length > 0 ? query(SILENT, now(), signal).then(({ data }) => data) : [],
+        ]);
+        state.value = { registered, figures, silent };
       } catch (error) {
         // The health line says what failed; what was known stays.
         if (isAbort(error)) return;
@@ -74,8 +81,8 @@ export function Servers() {
     },
   });
   useTask(task.current, element);
-  const { registered, figures } = state.value;
-  const rows = registered === null ? [] : rowsOf(hosts.value, registered);
+  const { registered, figures, silent } = state.value;
+  const rows = registered === null ? [] : rowsOf(hosts.value, registered, silent);
   useEffect(() => {
     if (registered !== null) rememberRows(rows.length);
   }, [registered, rows.length]);
@@ -124,7 +131,16 @@ function Row({ row, figures: f }: { row: ServerRow; figures: Figures }) {
           </a>
         )}
       </th>
-      {row.state === 'up' ? (
+      {row.state === 'up' && row.key === '' ? (
+        <>
+          <td colSpan={3} class="why">
+            <span>
+              in reach, and without figures of its host: no node_exporter is scraped there
+            </span>
+          </td>
+          <td class="load" />
+        </>
+      ) : row.state === 'up' ? (
         <>
           <Share share={f.cpu} words={format(f.cpu ?? null, 'percent')} />
           <Share

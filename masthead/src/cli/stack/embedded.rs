@@ -195,8 +195,10 @@ async fn install(
     let folder = take(link, program).await?;
     let said = service(link, &format!("{folder}/masthead"), &words).await;
     // Its own copy is in its place, or the next run begins anew.
-    link.output("rm", &["-rf", "--", &folder], &[]).await?;
-    Ok(outcome(wanted, vec![copy], &said?))
+    let removed = link.output("rm", &["-rf", "--", &folder], &[]).await;
+    let said = said?;
+    removed?;
+    Ok(outcome(wanted, vec![copy], &said))
 }
 
 /// Copies the program; gives the folder that it is in there.

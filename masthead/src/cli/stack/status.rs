@@ -57,6 +57,10 @@ fn text(status: &Status) -> String {
         text.push_str("\n\n");
         text.push_str(&nodes(&status.nodes));
     }
+    for warning in &status.warnings {
+        text.push_str("\n\nwarning: ");
+        text.push_str(warning);
+    }
     if let Some(fault) = &status.swarm_fault {
         text.push_str("\n\nThe swarm cannot be asked: ");
         text.push_str(fault);

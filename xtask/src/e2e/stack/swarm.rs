@@ -38,6 +38,7 @@ const STEPS: &[Step] = &[
     ),
     ("a setup that is cut off is finished by the next", cut_off),
     ("a manager alone is a node", alone),
+    ("encrypted and back, the overlay is made anew", moves::encrypted),
     (
         "every listener asks for a password, and the nodes' addresses show none",
         listeners,

@@ -9,7 +9,7 @@ use super::super::backup::nothing_is_missing;
 use super::super::nodes::Nodes;
 use super::super::upgrade::{moment, older};
 use super::super::wait;
-use super::{SERVICES, are_up, is_settled};
+use super::{OVERLAY, SERVICES, are_up, is_settled};
 use crate::docker::stack::name;
 use crate::shell;
 
@@ -145,4 +145,18 @@ pub(super) fn off_and_on(nodes: &mut Nodes) -> Result<()> {
         nodes.service(service)?;
     }
     is_settled(nodes)
+}
+
+/// Of one node alone: between nodes it takes ESP, which not every kernel of the tests has.
+pub(super) fn encrypted(nodes: &mut Nodes) -> Result<()> {
+    for (flag, is_on) in [("--swarm-encrypt", true), ("--without-swarm-encrypt", false)] {
+        nodes.rig().done("setup", &[flag, "--pull", "never"])?;
+        let options = nodes.docker(&["network", "inspect", "--format", "{{json .Options}}", OVERLAY])?;
+        if options.contains("encrypted") != is_on {
+            bail!("after {flag} the overlay has {options}");
+        }
+        are_up(nodes, &["host-manager"])?;
+        is_settled(nodes)?;
+    }
+    Ok(())
 }
