@@ -410,7 +410,9 @@ fn dies(nodes: &mut Nodes) -> Result<()> {
     rig.wait_for("up{job=\"node-exporter\",node=\"host-worker\"} == 0")?;
     nodes.plug(true)?;
     nodes.worker_is("Ready Active")?;
-    are_up(nodes, &Nodes::host_names())?;
+    // The nodes' gossip may take a minute to find together again, and their overlay with it.
+    let hosts = Nodes::host_names();
+    are_up(nodes, &hosts).or_else(|_| are_up(nodes, &hosts))?;
     // Its swarm starts new containers before the old ones have ended: node_exporter finds its port taken once.
     wait("the node is well again", || {
         Ok(nodes.rig().run("status", &[])?.code == Some(0))
