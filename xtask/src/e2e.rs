@@ -215,6 +215,10 @@ const CASES: &[Case] = &[
 /// Cases with engines and networks of their own that wait more than they work: some of them run at once. The longest come first.
 const SIDE_BY_SIDE: &[Case] = &[
     Case {
+        name: "a swarm's nodes are covered, those that join later too, and those that fail are named",
+        run: stack::swarm::story,
+    },
+    Case {
         name: "a stack is set up, asked, changed, mended, removed and set up again",
         run: stack::life::story,
     },
@@ -257,10 +261,6 @@ const SIDE_BY_SIDE: &[Case] = &[
     Case {
         name: "a stack's optional components do their work, go, and come back with their data",
         run: stack::parts::story,
-    },
-    Case {
-        name: "a swarm's nodes are covered, those that join later too, and those that fail are named",
-        run: stack::swarm::story,
     },
     Case {
         name: "nobody reaches a stack without its password",

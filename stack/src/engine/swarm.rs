@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bollard::models::{
     NetworkCreateRequest, Node as ApiNode, SecretSpec as ApiSecret, Service as ApiService, Task as ApiTask,
+    TaskState,
 };
 use bollard::query_parameters::{
     InspectNetworkOptions, ListNodesOptions, ListSecretsOptions, ListServicesOptions,
@@ -200,6 +201,7 @@ impl Engine {
 
     /// Removes the overlay as soon as the containers of removed services have left it; it may be gone already.
     pub(crate) async fn remove_overlay(&self, name: &str, leaving: &[&str]) -> Result<(), StackError> {
+        self.await_leaving().await?;
         let mut tries = 0;
         loop {
             let Err(error) = self.remove_network(name, leaving).await else {
@@ -322,27 +324,28 @@ impl Engine {
             .map_err(failed)
     }
 
-    /// Removes a service and waits until its containers have ended; it may be gone already.
+    /// Removes a service; it may be gone already. Its containers end by and by: [`Engine::remove_overlay`] waits for those of all.
     pub(crate) async fn remove_service(&self, name: &str) -> Result<(), StackError> {
-        let Some(service) = self.service(name).await? else {
-            return Ok(());
-        };
         match self.docker.delete_service(name).await {
-            Err(error) if !is_absent(&error) => {
-                return Err(self.failed(&format!("removing service {name}"))(error));
-            }
-            _ => {}
+            Err(error) if !is_absent(&error) => Err(self.failed(&format!("removing service {name}"))(error)),
+            _ => Ok(()),
         }
-        // Tasks of a service that is gone are found by its labels alone. Those of a node that is down end when it is back.
+    }
+
+    /// Waits until the containers of removed services have ended, on all nodes that are there. Those of a node that is down end when it
+    /// is back.
+    async fn await_leaving(&self) -> Result<(), StackError> {
+        // Tasks of a service that is gone are found by its labels alone.
+        let filters = HashMap::from([("label", vec![LABEL_STACK])]);
         for _ in 0..LEAVE_TRIES {
-            let filters = HashMap::from([("label", vec![LABEL_STACK])]);
             let options = ListTasksOptionsBuilder::new().filters(&filters).build();
             // Where the managers choose a leader just now, nothing is known.
             if let (Ok(tasks), Ok(nodes)) = (self.docker.list_tasks(Some(options)).await, self.nodes().await)
             {
                 let is_left = |task: &ApiTask| {
                     let node = nodes.iter().find(|node| Some(&node.id) == task.node_id.as_ref());
-                    task.service_id == service.id && node.is_some_and(|node| node.state == "ready")
+                    task.desired_state == Some(TaskState::REMOVE)
+                        && node.is_some_and(|node| node.state == "ready")
                 };
                 if !tasks.iter().any(is_left) {
                     break;
