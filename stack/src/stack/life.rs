@@ -208,10 +208,10 @@ impl Stack {
         let _lock = self.lock("remove", events).await?;
         self.recover(events).await?;
         let observed = observe::observe(&self.engine, &self.place, &self.run.base_dir).await?;
-        if let Ok(Some(kept)) = observe::kept_options(&self.place, &self.run.base_dir).await {
-            if let Some(text) = self.left_in_swarm(&kept, &observed) {
-                events(Event::Warning { text });
-            }
+        if let Ok(Some(kept)) = observe::kept_options(&self.place, &self.run.base_dir).await
+            && let Some(text) = self.left_in_swarm(&kept, &observed)
+        {
+            events(Event::Warning { text });
         }
         let steps = plan::removal(&observed, &self.run.base_dir, purge_data);
         let texts: Vec<String> = steps.iter().map(ToString::to_string).collect();
