@@ -33,14 +33,6 @@ pub(crate) async fn observe(engine: &Engine, place: &Place, base_dir: &Path) -> 
         .filter(|(_, container)| container.ours)
         .map(|(name, _)| name.clone())
         .collect();
-    let mut images = BTreeSet::new();
-    let pinned = Component::ALL.map(|component| component.image().to_owned());
-    let used = containers.values().map(|container| container.image.clone());
-    for image in pinned.into_iter().chain(used).collect::<BTreeSet<_>>() {
-        if !image.is_empty() && engine.image_architecture(&image).await?.is_some() {
-            images.insert(image);
-        }
-    }
     let mut networks = BTreeMap::new();
     for name in spec::NETWORKS {
         if let Some(network) = engine.network(name, &ours).await? {
@@ -71,6 +63,20 @@ pub(crate) async fn observe(engine: &Engine, place: &Place, base_dir: &Path) -> 
         },
         seen => seen?,
     };
+    let mut images = BTreeSet::new();
+    let pinned = Component::ALL.map(|component| component.image().to_owned());
+    let used = containers.values().map(|container| container.image.clone());
+    let of_services = swarm.services.values().map(|service| service.image.clone());
+    for image in pinned
+        .into_iter()
+        .chain(used)
+        .chain(of_services)
+        .collect::<BTreeSet<_>>()
+    {
+        if !image.is_empty() && engine.image_architecture(&image).await?.is_some() {
+            images.insert(image);
+        }
+    }
     Ok(Observed {
         swarm,
         networks,

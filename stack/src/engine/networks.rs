@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use bollard::models::{Ipam, IpamConfig, NetworkCreateRequest, NetworkDisconnectRequest};
+use bollard::models::{Ipam, IpamConfig, NetworkCreateRequest, NetworkDisconnectRequest, NetworkInspect};
 use bollard::query_parameters::{InspectNetworkOptions, ListNetworksOptions};
 
 use super::{Engine, is_absent};
@@ -47,14 +47,8 @@ impl Engine {
         name: &str,
         ours: &[String],
     ) -> Result<Option<ObservedNetwork>, StackError> {
-        let network = match self
-            .docker
-            .inspect_network(name, None::<InspectNetworkOptions>)
-            .await
-        {
-            Ok(network) => network,
-            Err(error) if is_absent(&error) => return Ok(None),
-            Err(error) => return Err(self.failed(&format!("asking about network {name}"))(error)),
+        let Some(network) = self.inspected_network(name).await? else {
+            return Ok(None);
         };
         let ipam = network
             .ipam
@@ -85,6 +79,19 @@ impl Engine {
             internal: network.internal.unwrap_or(false),
             guests,
         }))
+    }
+
+    /// What the engine says of a network of this name.
+    pub(super) async fn inspected_network(&self, name: &str) -> Result<Option<NetworkInspect>, StackError> {
+        match self
+            .docker
+            .inspect_network(name, None::<InspectNetworkOptions>)
+            .await
+        {
+            Ok(network) => Ok(Some(network)),
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) => Err(self.failed(&format!("asking about network {name}"))(error)),
+        }
     }
 
     /// Makes a network.

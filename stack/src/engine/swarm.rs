@@ -89,14 +89,8 @@ impl Engine {
         our_containers: &[String],
     ) -> Result<Option<(ObservedOverlay, String)>, StackError> {
         let name = spec::OVERLAY;
-        let network = match self
-            .docker
-            .inspect_network(name, None::<InspectNetworkOptions>)
-            .await
-        {
-            Ok(network) => network,
-            Err(error) if is_absent(&error) => return Ok(None),
-            Err(error) => return Err(self.failed(&format!("asking about network {name}"))(error)),
+        let Some(network) = self.inspected_network(name).await? else {
+            return Ok(None);
         };
         let is_guest = |container: &String| {
             // What the engine itself puts there, and the containers of our services.

@@ -1,6 +1,7 @@
 //! One look at everything: what is wanted, what is there, and the steps between the two.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use super::{Access, Stack};
 use crate::desired::Desired;
@@ -70,21 +71,12 @@ impl Stack {
             )));
         }
         let mut desired = spec::desired(&options, &facts);
-        for container in &mut desired.containers {
-            let there = observed.containers.get(&container.name);
-            let kept = there
-                .filter(|there| self.is_of_this_stack(there) && !there.image.is_empty())
-                .map(|there| &there.image);
+        let services = desired.swarm.iter_mut().flat_map(|swarm| &mut swarm.services);
+        let of_services = services.map(|service| &mut service.container);
+        for container in desired.containers.iter_mut().chain(of_services) {
+            let kept = kept_image(&observed, base_dir, container.component, &container.name);
             if let Some(image) = images.get(&container.component).or(kept) {
                 container.image.clone_from(image);
-            }
-        }
-        for service in desired.swarm.iter_mut().flat_map(|swarm| &mut swarm.services) {
-            let there = observed.swarm.services.get(service.name());
-            let kept = there.filter(|there| there.owner == Owner::This && !there.image.is_empty());
-            let image = images.get(&service.container.component);
-            if let Some(image) = image.or(kept.map(|there| &there.image)) {
-                service.container.image.clone_from(image);
             }
         }
         // Of the images of a way back no container may be left that names them.
@@ -159,6 +151,28 @@ impl Stack {
     }
 }
 
+/// The image that a component of this stack has, by the name of its container or service; also where it is the other of the two, so
+/// that the way into a swarm and out of it changes no version.
+fn kept_image<'a>(
+    observed: &'a Observed,
+    base_dir: &Path,
+    component: Component,
+    name: &str,
+) -> Option<&'a String> {
+    let service = |name: &str| {
+        let there = observed.swarm.services.get(name);
+        there
+            .filter(|there| there.owner == Owner::This)
+            .map(|there| &there.image)
+    };
+    let container = observed.containers.get(component.container());
+    let container = container
+        .filter(|there| there.ours && Path::new(&there.base_dir) == base_dir)
+        .map(|there| &there.image);
+    let known = [service(name), container, service(component.container())];
+    known.into_iter().flatten().find(|image| !image.is_empty())
+}
+
 fn is_of_our_names(socket: &Listening) -> bool {
     Component::ALL
         .into_iter()
@@ -186,6 +200,7 @@ fn merge(published: Vec<Listening>, sockets: Vec<Listening>) -> Vec<Listening> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{ObservedContainer, ObservedService};
 
     fn socket(address: &str, port: u16, owner: Option<&str>) -> Listening {
         Listening {
@@ -193,6 +208,46 @@ mod tests {
             port,
             owner: owner.map(ToOwned::to_owned),
         }
+    }
+
+    #[test]
+    fn a_component_keeps_its_image_as_container_and_as_service() {
+        let base = Path::new("/b");
+        let component = Component::NodeExporter;
+        let of = |observed: &Observed, name: &str| kept_image(observed, base, component, name).cloned();
+        let service = |owner, image: &str| ObservedService {
+            owner,
+            image: image.to_owned(),
+            fingerprint: String::new(),
+            generation: 0,
+            is_stopped: false,
+        };
+        let container = |base_dir: &str| ObservedContainer {
+            id: String::new(),
+            ours: true,
+            base_dir: base_dir.to_owned(),
+            image: "n:1".to_owned(),
+            fingerprint: String::new(),
+            state: State::Running,
+            networks: [].into(),
+        };
+        let name = component.container();
+        let mut observed = Observed::default();
+        assert_eq!(of(&observed, name), None);
+        observed.containers.insert(name.to_owned(), container("/other"));
+        assert_eq!(of(&observed, name), None, "another stack's");
+        observed.containers.insert(name.to_owned(), container("/b"));
+        // Into the swarm: both services have what the container has.
+        assert_eq!(of(&observed, name).as_deref(), Some("n:1"));
+        assert_eq!(of(&observed, spec::RELAY).as_deref(), Some("n:1"));
+        // Out of it.
+        observed.containers.clear();
+        let services = &mut observed.swarm.services;
+        services.insert(name.to_owned(), service(Owner::Stranger, "n:2"));
+        assert_eq!(of(&observed, name), None, "a stranger's");
+        let services = &mut observed.swarm.services;
+        services.insert(name.to_owned(), service(Owner::This, "n:2"));
+        assert_eq!(of(&observed, name).as_deref(), Some("n:2"));
     }
 
     #[test]

@@ -330,15 +330,7 @@ fn killed(rig: &Rig) -> Result<()> {
         let moment = now()?;
         std::thread::sleep(std::time::Duration::from_secs(2));
         let before = rig.samples(&moment)?;
-        let mut run = Running::of(rig.stack("restore", &[&file, "--yes"]))?;
-        if !run.reaches(point) {
-            bail!("it was to be broken off at {point:?}: {:?}", run.end()?);
-        }
-        signal(run.id(), word)?;
-        let (status, said) = run.end()?;
-        if status.success() {
-            bail!("SIG{word} at {point:?} did not end it: {said}");
-        }
+        Running::of(rig.stack("restore", &[&file, "--yes"]))?.break_off(point, word)?;
         let next = rig.run("setup", &[])?;
         next.expect(0, &[])?;
         nothing_is_missing(&before, &rig.samples(&moment)?).with_context(|| format!("{point}, {word}"))?;

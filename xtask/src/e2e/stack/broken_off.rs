@@ -62,6 +62,19 @@ impl Running {
         })
     }
 
+    /// Sends it a signal as soon as its progress is at a point, and sees that it does not end well; what it said.
+    pub(super) fn break_off(mut self, point: &str, word: &str) -> Result<String> {
+        if !self.reaches(point) {
+            bail!("it was to be broken off at {point:?}: {:?}", self.end()?);
+        }
+        signal(self.id(), word)?;
+        let (status, said) = self.end()?;
+        if status.success() {
+            bail!("SIG{word} at {point:?} did not end it: {said}");
+        }
+        Ok(said)
+    }
+
     pub(super) fn id(&self) -> u32 {
         self.child.id()
     }
@@ -133,15 +146,7 @@ fn interrupted(rig: &Rig) -> Result<()> {
             continue;
         }
         broken_off += 1;
-        let mut run = Running::new(rig, &[])?;
-        if !run.reaches(point) {
-            bail!("it was to be broken off at {point:?}: {:?}", run.end()?);
-        }
-        signal(run.child.id(), name)?;
-        let (status, said) = run.end()?;
-        if status.success() {
-            bail!("SIG{name} at {point:?} did not end it: {said}");
-        }
+        let said = Running::new(rig, &[])?.break_off(point, name)?;
         // What it asked of the engine last, the engine may be doing still.
         std::thread::sleep(Duration::from_secs(2));
         if *name == "INT" && !said.contains("next run") {

@@ -10,7 +10,6 @@ use serde_json::Value;
 use super::broken_off::Running;
 use super::nodes::{self, Nodes, SWARM_PORTS, with_nodes};
 use super::reach::{Verdict, probe};
-use super::refused::signal;
 use super::{Outcome, step, wait};
 use crate::docker::IMAGE;
 use crate::docker::stack::name;
@@ -165,15 +164,7 @@ fn cut_off(nodes: &mut Nodes) -> Result<()> {
             continue;
         }
         broken_off += 1;
-        let mut run = Running::of(nodes.rig().stack("setup", SET_UP))?;
-        if !run.reaches(point) {
-            bail!("it was to be broken off at {point:?}: {:?}", run.end()?);
-        }
-        signal(run.id(), word)?;
-        let (status, said) = run.end()?;
-        if status.success() {
-            bail!("SIG{word} at {point:?} did not end it: {said}");
-        }
+        Running::of(nodes.rig().stack("setup", SET_UP))?.break_off(point, word)?;
     }
     if broken_off < 2 {
         bail!("it was broken off at {broken_off} points alone");
