@@ -372,6 +372,20 @@ mod tests {
     }
 
     #[test]
+    fn of_several_nodes_each_has_its_own_target() {
+        let wanted = |hostname: &str| Wanted::of_node(Component::NodeExporter, hostname);
+        let of = |hostname: &str, health| Target {
+            instance: format!("{hostname}:9100"),
+            ..target(Component::NodeExporter, "10.0.1.7:9100", health, "t1")
+        };
+        let targets = [of("web-1", TargetHealth::Up), of("web-2", TargetHealth::Down)];
+        assert!(is_up(&wanted("web-1"), &targets, &[]));
+        assert!(!is_up(&wanted("web-2"), &targets, &[]));
+        assert!(!is_up(&wanted("web-3"), &targets, &[]));
+        assert_eq!(wanted("web-3").absent().instance, "web-3:9100");
+    }
+
+    #[test]
     fn only_a_later_scrape_of_the_very_address_counts() {
         let mut options = Options::new("a".parse().expect("a name"));
         options.ports.insert(Component::NodeExporter, 9101);
