@@ -126,6 +126,10 @@ fn run_on(rig: Result<Rig>, case: impl FnOnce(&mut Rig) -> Result<()>) -> Result
     }
 }
 
+/// Runs the words behind it where the data of a `masthead up` of this machine, such as `cargo xtask up` leaves, is not seen: with it and a
+/// stack, which of the two is meant has to be said.
+const WITHOUT_UP: &str = "[ ! -d /var/lib/masthead ] || mount -t tmpfs tmpfs /var/lib/masthead; exec \"$@\"";
+
 impl Rig {
     fn new(mounts: Mounts) -> Result<Self> {
         Self::of(Docker::start_with(&[], mounts)?)
@@ -151,6 +155,21 @@ impl Rig {
     /// `masthead ARGS`, without what a developer has set for their own.
     fn command(&self, args: &[&str]) -> Command {
         let mut command = match &self.over {
+            None if matches!(args.first(), Some(&("backup" | "restore"))) => {
+                let mut command = self.docker.inside("unshare");
+                command
+                    .args([
+                        "--mount",
+                        "--propagation",
+                        "private",
+                        "sh",
+                        "-c",
+                        WITHOUT_UP,
+                        "sh",
+                    ])
+                    .arg(shell::release_binary());
+                command
+            }
             None => self.docker.inside(shell::release_binary()),
             Some(over) => over.command(),
         };
